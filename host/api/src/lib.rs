@@ -1,0 +1,28 @@
+//! What is said over the two sockets: one HTTP/1.1 JSON API, its types, its errors, and where its files are.
+//!
+//! The daemon answers with these types and every client reads them; neither has its own. No I/O is done here. Begin with
+//! [`CallRequest`] and [`ApiError`]; [`wire`] says how an answer is framed.
+
+mod audit;
+mod call;
+mod catalog;
+mod error;
+pub mod home;
+mod hidden;
+mod manage;
+pub mod wire;
+
+pub use audit::{AuditQuery, VerifyReport};
+pub use call::{ApiBody, AttachmentHead, CallRequest, RawCallRequest};
+pub use catalog::{
+    ConnectionDetail, ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary, SlotSummary,
+};
+pub use error::{ApiError, Code, Sent};
+pub use hidden::{Hidden, HiddenBytes};
+pub use manage::{
+    AuditState, Check, Checks, ConnectRequest, EditRequest, InitRequest, InitResult, PassphraseRequest, RenameRequest, RunEnd, RunRequest,
+    RunStart, SecretInfo, SetRequest, SetResult, Status, TestResult, UnlockRequest, VaultState, ValueRequest,
+};
+
+/// The version of this API. A client says it in [`wire::VERSION_HEADER`]; a daemon of another one refuses by name.
+pub const API_VERSION: u32 = 1;

@@ -1,0 +1,218 @@
+//! What the person does: vault, secrets, connections, runs, checks. These verbs exist on the person's socket only.
+
+use std::collections::BTreeMap;
+
+use kv_model::{ConnectionName, OperationName, ProviderName, SecretName, SettingName, SlotName, Suggestion};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectionDetail, Hidden, HiddenBytes};
+
+/// `GET /v1/status`, on both sockets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub uptime_ms: u64,
+    pub vault: VaultState,
+    /// `None` while the vault is locked: their names are sealed too.
+    pub connections: Option<usize>,
+    pub secrets: Option<usize>,
+    pub calls_in_flight: usize,
+    pub audit: AuditState,
+    /// What the daemon could not do for its own safety, in words.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum VaultState {
+    Absent,
+    Locked,
+    Unlocked { until_ms: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum AuditState {
+    Healthy { entries: u64 },
+    /// Nothing can be recorded, so nothing is sent.
+    Unavailable { why: String },
+}
+
+/// `POST /v1/vault/init`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitRequest {
+    pub passphrase: Hidden,
+    pub for_ms: u64,
+    /// Take a passphrase that is easily guessed.
+    #[serde(default)]
+    pub accept_weak: bool,
+    /// Use the least key derivation that is allowed. For demonstrations and tests, whose vaults hold nothing.
+    #[serde(default)]
+    pub throw_away: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitResult {
+    pub path: String,
+    pub until_ms: u64,
+}
+
+/// `POST /v1/vault/unlock`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnlockRequest {
+    pub passphrase: Hidden,
+    /// How long it stays open, at most 12 hours.
+    pub for_ms: u64,
+}
+
+/// `POST /v1/vault/passwd`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassphraseRequest {
+    pub old: Hidden,
+    pub new: Hidden,
+    #[serde(default)]
+    pub accept_weak: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretInfo {
+    pub name: SecretName,
+    pub version: u32,
+    pub created_ms: u64,
+    pub changed_ms: u64,
+    /// In bytes.
+    pub length: usize,
+    /// The connections that it is bound to.
+    pub connections: Vec<ConnectionName>,
+    /// "test key", as far as its beginning tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// `POST /v1/secrets`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetRequest {
+    pub name: SecretName,
+    pub value: HiddenBytes,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetResult {
+    pub secret: SecretInfo,
+    /// The connection that was made, where the name is one that a provider knows.
+    pub connection: Option<ConnectionDetail>,
+    pub warnings: Vec<String>,
+}
+
+/// `POST /v1/secrets/NAME/rotate`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueRequest {
+    pub value: HiddenBytes,
+}
+
+/// `POST /v1/secrets/NAME/rename`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenameRequest {
+    pub to: SecretName,
+}
+
+/// `POST /v1/connections`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectRequest {
+    pub provider: ProviderName,
+    pub name: ConnectionName,
+    /// The provider's own, when there is none here.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// PEM.
+    #[serde(default)]
+    pub ca: Option<String>,
+    #[serde(default)]
+    pub settings: BTreeMap<SettingName, String>,
+    /// Slots that are left out are bound to a secret with one of their usual names.
+    #[serde(default)]
+    pub bindings: BTreeMap<SlotName, SecretName>,
+    /// The person accepts an origin on this machine or in a private network.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Say what would be made, and make nothing.
+    #[serde(default)]
+    pub preview: bool,
+}
+
+/// `POST /v1/connections/NAME/edit`: what is given replaces what is there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EditRequest {
+    #[serde(default)]
+    pub settings: BTreeMap<SettingName, String>,
+    #[serde(default)]
+    pub bindings: BTreeMap<SlotName, SecretName>,
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Narrower than what was accepted: `ask` or `deny` for operations that were allowed. Wider needs a new `connect`.
+    #[serde(default)]
+    pub decisions: BTreeMap<OperationName, Suggestion>,
+}
+
+/// `POST /v1/connections/NAME/test`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestResult {
+    pub operation: OperationName,
+    pub status: u16,
+    pub ok: bool,
+    pub duration_us: u64,
+}
+
+/// `POST /v1/run`: starts a run of a command with secrets, or without any.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRequest {
+    /// The command's name, for the trail. Never its arguments.
+    pub program: String,
+    pub secrets: Vec<SecretName>,
+    /// Asked for again: handing out a value takes a person. Left out when no secret is wanted.
+    #[serde(default)]
+    pub passphrase: Option<Hidden>,
+    /// The environment that the command would get; the daemon says which of it holds a known secret.
+    pub environment: Vec<(String, HiddenBytes)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RunStart {
+    pub run: String,
+    pub values: Vec<(SecretName, HiddenBytes)>,
+    /// Variables that hold a known secret: take them away.
+    pub strip: Vec<String>,
+}
+
+/// `POST /v1/run/ID/end`
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunEnd {
+    pub exit: i32,
+    pub masked: u64,
+}
+
+/// `GET /v1/doctor`: what the daemon knows of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checks {
+    pub checks: Vec<Check>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    pub ok: bool,
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<String>,
+}

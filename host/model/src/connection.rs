@@ -1,0 +1,60 @@
+//! A connection: a provider, set up by a person with an origin, settings and secrets.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConnectionName, Digest, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName, SlotName, Suggestion};
+
+/// What a person set up, as it is kept (sealed) in the vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    pub name: ConnectionName,
+    pub provider: ProviderName,
+    /// The component that the person saw. Another digest is another provider, to be accepted anew.
+    pub provider_digest: Digest,
+    /// The only place that its secrets go to.
+    pub origin: Origin,
+    /// The person said that the origin may resolve to a loopback or private address.
+    pub allow_private: bool,
+    /// Roots to trust for this connection instead of the platform's.
+    pub ca: Option<CustomCa>,
+    pub settings: BTreeMap<SettingName, String>,
+    pub bindings: BTreeMap<SlotName, SecretRef>,
+    /// What the person accepted at connecting, operation by operation. An operation that is not here was never accepted.
+    pub accepted: BTreeMap<OperationName, Suggestion>,
+    pub created_ms: u64,
+}
+
+/// Which secret fills a slot. The id decides; the name is for people and follows a rename.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRef {
+    pub id: SecretId,
+    pub name: SecretName,
+}
+
+/// PEM text of one or more certificates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CustomCa(pub String);
+
+/// Who asks, after authentication.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Principal {
+    /// Came in through the agents' socket. The name is what it calls itself: until agents have tokens, a claim.
+    Agent { name: PrincipalName, uid: u32 },
+    /// Came in through the person's socket.
+    Operator { uid: u32 },
+}
+
+impl Principal {
+    pub fn name(&self) -> &str {
+        match self {
+            Principal::Agent { name, .. } => name.as_str(),
+            Principal::Operator { .. } => "operator",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The words of the domain. Everything here is parsed once, at the edge, and is valid for ever after.
+//!
+//! This crate does no I/O, knows no clock, starts no task and cannot name a secret's value. Begin with [`HttpRequest`]
+//! (what may go out), [`Manifest`] (what a provider says of itself) and [`Connection`] (what a person set up).
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
+)]
+
+mod call;
+mod connection;
+mod digest;
+mod effect;
+mod http;
+mod id;
+pub mod json;
+mod manifest;
+mod method;
+mod name;
+mod origin;
+mod path;
+mod scheme;
+mod schema;
+
+pub use call::{Attachment, Call, Delivery, Failure, FailureKind, HttpResponse, Next, Payload, Step};
+pub use connection::{Connection, CustomCa, Principal, SecretRef};
+pub use digest::{Digest, Sha256};
+pub use effect::Effect;
+pub use http::{
+    Body, EncodedBody, HttpRequest, MAX_BODY_BYTES, MAX_HEADERS, MAX_QUERY_BYTES, MAX_QUERY_PAIRS, Part, PartContent, RawBody, RawRequest, RequestError, RequestParts, encode_form,
+    flatten_form,
+};
+pub use id::{CallId, SecretId, VaultId};
+pub use manifest::{
+    BodyEncoding, Endpoint, Manifest, ManifestProblem, Matched, Operation, Protocol, RequestHeader, Setting, Slot,
+    SlotKind, SlotPrefix, HeaderSource, Suggestion,
+};
+pub use method::Method;
+pub use name::{ConnectionName, NameError, OperationName, PrincipalName, ProviderName, SchemeName, SecretName, SettingName, SlotName};
+pub use origin::{HostKind, Origin, OriginError, is_public};
+pub use path::{MAX_PATH_BYTES, MAX_SEGMENTS, PathError, PathTemplate, Segments};
+pub use scheme::{Scheme, Template, TemplateError, TemplatePiece};
+pub use schema::{InputSchema, SchemaError, Violation};
