@@ -146,6 +146,9 @@ pub struct ConnectRequest {
     /// Say what would be made, and make nothing.
     #[serde(default)]
     pub preview: bool,
+    /// Put it in the place of the connection that has this name.
+    #[serde(default)]
+    pub replace: bool,
 }
 
 /// `POST /v1/connections/NAME/edit`: what is given replaces what is there.
@@ -158,7 +161,7 @@ pub struct EditRequest {
     pub bindings: BTreeMap<SlotName, SecretName>,
     #[serde(default)]
     pub ca: Option<String>,
-    /// Narrower than what was accepted: `ask` or `deny` for operations that were allowed. Wider needs a new `connect`.
+    /// What is decided for single operations from now on.
     #[serde(default)]
     pub decisions: BTreeMap<OperationName, Suggestion>,
 }
@@ -198,7 +201,10 @@ pub struct RunStart {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunEnd {
-    pub exit: i32,
+    /// Absent when a signal ended it.
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    /// How many times its output was masked.
     pub masked: u64,
 }
 

@@ -39,6 +39,8 @@ pub struct Manifest {
     pub allowed_headers: Vec<String>,
     pub endpoints: Vec<Endpoint>,
     pub operations: BTreeMap<OperationName, Operation>,
+    /// A typed read that takes an empty input: what `kv connection test` calls.
+    pub test: Option<OperationName>,
     by_shape: HashMap<(Method, usize), Vec<usize>>,
 }
 

@@ -66,6 +66,8 @@ struct Document {
     endpoints: Vec<Endpoint>,
     #[serde(default)]
     operations: Vec<OperationDocument>,
+    #[serde(default)]
+    test: Option<OperationName>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +170,12 @@ impl Document {
             }
         }
         let operations = operations(self.operations, problems);
+        if let Some(test) = &self.test {
+            match operations.get(test) {
+                Some(operation) if operation.effect == Effect::Read && operation.input.is_some() => {}
+                _ => problems.add("test", format!("`{test}` is no typed operation that reads")),
+            }
+        }
         let by_shape = shapes(&self.endpoints, &operations, &settings, &owned, problems);
         Manifest {
             name: self.name,
@@ -185,6 +193,7 @@ impl Document {
             allowed_headers: self.allowed_headers,
             endpoints: self.endpoints,
             operations,
+            test: self.test,
             by_shape,
         }
     }

@@ -1,0 +1,433 @@
+//! The command line, as clap reads it. One enum a level; help texts are the doc comments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// kv lets coding agents use credentials without holding them.
+#[derive(Debug, Parser)]
+#[command(name = "kv", version, disable_help_subcommand = true, max_term_width = 100)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print results only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Never ask; fail where a question would be needed
+    #[arg(long, global = true)]
+    pub no_input: bool,
+    /// Colour the output
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create the vault and start the daemon
+    Init(Init),
+    /// Store a secret: hidden prompt, or --stdin
+    Set(Set),
+    /// Point a coding agent at kv
+    Setup(Setup),
+    /// Run a command with named secrets in its environment, or with none, and mask its output
+    Run(Run),
+    /// Daemon, vault, connections
+    Status,
+    /// Open the vault for a time
+    Unlock(Unlock),
+    /// Close the vault at once
+    Lock,
+    /// The trail: what was done
+    Audit(Audit),
+    /// Find and explain problems
+    Doctor,
+    /// Secrets by name; never their values
+    #[command(subcommand)]
+    Secret(Secret),
+    /// Make a connection to a service
+    Connect(Connect),
+    /// Connections: services set up with secrets
+    #[command(subcommand)]
+    Connection(Connection),
+    /// What connections can do
+    #[command(subcommand)]
+    Operation(Operation),
+    /// The providers that kv knows
+    #[command(subcommand)]
+    Provider(Provider),
+    /// Call an operation of a connection with a JSON input
+    Call(Call),
+    /// Send a raw HTTP request through a connection
+    Api(Api),
+    /// MCP server on stdio; agents start this
+    Mcp(Mcp),
+    /// Start, stop and look after the daemon
+    #[command(subcommand)]
+    Daemon(Daemon),
+    /// Change the vault's passphrase
+    Passwd(Passwd),
+    /// Show kv at work, with a throw-away vault and services on this machine
+    Demo,
+    /// Print shell completions
+    Completions {
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man { directory: PathBuf },
+    /// Explain a command, a topic or an error's code
+    Help { words: Vec<String> },
+    #[command(hide = true)]
+    Get { rest: Vec<String> },
+    #[command(hide = true)]
+    Export { rest: Vec<String> },
+    #[command(hide = true)]
+    Print { rest: Vec<String> },
+}
+
+/// Where a passphrase comes from when nobody is there to type it.
+#[derive(Debug, Clone, Args)]
+pub struct PassphraseSource {
+    /// Read the passphrase from a file that only you can read
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    #[command(flatten)]
+    pub passphrase: PassphraseSource,
+    /// How long the vault stays open: 30m, 12h
+    #[arg(long = "for", value_name = "TIME", default_value = "12h", value_parser = crate::time::parse_duration)]
+    pub lasts: std::time::Duration,
+    /// Take a passphrase that is easy to guess
+    #[arg(long)]
+    pub accept_weak: bool,
+    /// Do not set up a second factor (none can be set up yet)
+    #[arg(long)]
+    pub no_2fa: bool,
+    /// For demonstrations: the quickest key derivation that is allowed
+    #[arg(long, hide = true)]
+    pub throw_away: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The secret's name, such as OPENAI_API_KEY
+    pub name: String,
+    /// Read the value from standard input; one trailing line break is dropped
+    #[arg(long)]
+    pub stdin: bool,
+    /// Read the value from standard input exactly as it is
+    #[arg(long, conflicts_with = "stdin")]
+    pub stdin_raw: bool,
+    /// Values do not go on the command line
+    #[arg(hide = true)]
+    pub value: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Unlock {
+    #[command(flatten)]
+    pub passphrase: PassphraseSource,
+    /// How long the vault stays open: 30m, 12h
+    #[arg(long = "for", value_name = "TIME", default_value = "12h", value_parser = crate::time::parse_duration)]
+    pub lasts: std::time::Duration,
+}
+
+#[derive(Debug, Args)]
+pub struct Passwd {
+    /// Read the old passphrase from a file
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Read the new passphrase from a file
+    #[arg(long, value_name = "FILE")]
+    pub new_passphrase_file: Option<PathBuf>,
+    /// Take a passphrase that is easy to guess
+    #[arg(long)]
+    pub accept_weak: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Secret {
+    /// All secrets, by name
+    List,
+    /// One secret: versions, dates, connections; never its value
+    Show { name: String },
+    /// Give a secret a new value; the old one stays masked in answers for 24 hours
+    Rotate {
+        name: String,
+        /// Read the value from standard input; one trailing line break is dropped
+        #[arg(long)]
+        stdin: bool,
+        /// Read the value from standard input exactly as it is
+        #[arg(long, conflicts_with = "stdin")]
+        stdin_raw: bool,
+    },
+    /// Give a secret another name
+    Rename { from: String, to: String },
+    /// Remove a secret
+    Remove {
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// A provider: see `kv provider list`
+    pub provider: String,
+    /// The connection's name; the provider's own when there is none here
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Another origin than the provider's own: https://HOST[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub origin: Option<String>,
+    /// Trust the certificates in this file, for this connection, instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// A setting of the provider's
+    #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = pair)]
+    pub settings: Vec<(String, String)>,
+    /// Use this secret for this slot
+    #[arg(long = "bind", value_name = "SLOT=SECRET", value_parser = pair)]
+    pub bindings: Vec<(String, String)>,
+    /// Accept what is shown without asking; accepts a private origin too
+    #[arg(long)]
+    pub yes: bool,
+    /// Take the place of the connection that has this name
+    #[arg(long)]
+    pub replace: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Connection {
+    /// All connections
+    List,
+    /// One connection: origin, secrets by name, what it may do
+    Show { name: String },
+    /// Make a harmless call through a connection
+    Test { name: String },
+    /// Change settings, secrets or decisions
+    Edit {
+        name: String,
+        #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+        #[arg(long = "bind", value_name = "SLOT=SECRET", value_parser = pair)]
+        bindings: Vec<(String, String)>,
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// Let these operations through
+        #[arg(long, value_name = "OPERATION")]
+        allow: Vec<String>,
+        /// Refuse these operations
+        #[arg(long, value_name = "OPERATION")]
+        deny: Vec<String>,
+    },
+    /// Remove a connection; its secrets stay
+    Remove {
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Operation {
+    /// What a connection, or every one, can do
+    List { connection: Option<String> },
+    /// One operation with its input schema: CONNECTION/OPERATION
+    Show { operation: String },
+    /// Call an operation: CONNECTION/OPERATION
+    Call {
+        operation: String,
+        /// JSON, @FILE, or - for standard input
+        input: Option<String>,
+        #[command(flatten)]
+        call: CallOptions,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Provider {
+    /// All providers
+    List,
+    /// One provider: origin, slots, settings
+    Show { name: String },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CallOptions {
+    /// Send a file along: NAME=PATH, where the input names it NAME
+    #[arg(long = "attach", value_name = "NAME=PATH", value_parser = pair)]
+    pub attach: Vec<(String, String)>,
+    /// Print the service's status and headers first
+    #[arg(short, long)]
+    pub include: bool,
+    /// Who calls, for the trail
+    #[arg(long, env = "KV_AGENT", default_value = "shell")]
+    pub agent: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Call {
+    pub connection: String,
+    pub operation: String,
+    /// JSON, @FILE, or - for standard input
+    pub input: Option<String>,
+    #[command(flatten)]
+    pub call: CallOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct Api {
+    pub connection: String,
+    pub method: String,
+    /// Encoded, beginning with /; it may carry a query
+    pub path: String,
+    /// JSON body: text, @FILE, or - for standard input
+    #[arg(short, long)]
+    pub data: Option<String>,
+    /// Body sent as it is: @FILE or -; its type by -H content-type
+    #[arg(long, conflicts_with = "data")]
+    pub data_raw: Option<String>,
+    /// A query parameter
+    #[arg(short, long = "query", value_name = "NAME=VALUE", value_parser = pair)]
+    pub query: Vec<(String, String)>,
+    /// A header
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub headers: Vec<(String, String)>,
+    /// Print the service's status and headers first
+    #[arg(short, long)]
+    pub include: bool,
+    /// Who calls, for the trail
+    #[arg(long, env = "KV_AGENT", default_value = "shell")]
+    pub agent: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Audit {
+    #[command(subcommand)]
+    pub verb: Option<AuditVerb>,
+    /// Stay, and print what comes
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only this agent's
+    #[arg(long)]
+    pub agent: Option<String>,
+    /// Only this connection's
+    #[arg(long)]
+    pub connection: Option<String>,
+    /// Only this operation's
+    #[arg(long)]
+    pub operation: Option<String>,
+    /// Only this call's
+    #[arg(long)]
+    pub call: Option<String>,
+    /// Only what is newer: 10m, 24h
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Only the newest so many
+    #[arg(short = 'n', long)]
+    pub last: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum AuditVerb {
+    /// Check the whole chain, and name the first bad entry
+    Verify,
+}
+
+#[derive(Debug, Args)]
+pub struct Mcp {
+    /// Who the agent is, for the trail
+    #[arg(long, default_value = "mcp")]
+    pub agent: String,
+    /// core, all, or a list of tools or CONNECTION/OPERATION names
+    #[arg(long, default_value = "core")]
+    pub tools: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Daemon {
+    /// Start it in the background
+    Start,
+    /// Stop it; the vault is locked
+    Stop,
+    /// Stop and start it; the vault is locked
+    Restart,
+    /// Whether it runs
+    Status,
+    /// What it wrote
+    Logs,
+    /// Be the daemon, in the foreground: for systemd and launchd
+    Run,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Give the command this secret, in a variable of this name
+    #[arg(long = "secret", value_name = "NAME", conflicts_with = "no_secrets")]
+    pub secrets: Vec<String>,
+    /// Give it none; only strip and mask
+    #[arg(long)]
+    pub no_secrets: bool,
+    #[command(flatten)]
+    pub passphrase: PassphraseSource,
+    /// The command and its arguments
+    #[arg(last = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The agent
+    #[arg(value_enum)]
+    pub agent: SetupAgent,
+    /// Take back what setup wrote
+    #[arg(long)]
+    pub undo: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Replace an entry named kv that is not ours
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SetupAgent {
+    ClaudeCode,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    text.split_once(':')
+        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .ok_or_else(|| "write 'NAME: VALUE'".to_owned())
+}

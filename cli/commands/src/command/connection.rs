@@ -1,0 +1,137 @@
+//! `kv connection list|show|test|edit|remove`
+
+use kv_api::{Code, ConnectionDetail, ConnectionSummary, EditRequest, TestResult};
+use kv_model::{ConnectionName, OperationName, Suggestion};
+use serde_json::Value;
+
+use super::{Context, connect, set};
+use crate::arguments::Connection;
+use crate::client::Request;
+use crate::output::{inert, table};
+use crate::problem::Problem;
+use crate::time::stamp;
+
+/// As many operations as are named in one line.
+const NAMED: usize = 6;
+
+pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Problem> {
+    let mut client = context.person().await?;
+    match verb {
+        Connection::List => {
+            let connections: Vec<ConnectionSummary> = client.ask(Request::get("/v1/connections")).await?;
+            context.output.show(&connections, |connections| list(connections))
+        }
+        Connection::Show { name } => {
+            let detail: ConnectionDetail = client.ask(Request::get(format!("/v1/connections/{}", parse(&name)?))).await?;
+            context.output.show(&detail, show)
+        }
+        Connection::Test { name } => {
+            set::open(context, &mut client).await?;
+            let result: TestResult = client.ask(Request::post(format!("/v1/connections/{}/test", parse(&name)?), &Value::Null)?).await?;
+            context.output.show(&result, |result| {
+                let time = result.duration_us as f64 / 1000.0;
+                format!("{}  answered {} in {time:.1} ms", result.operation, result.status)
+            })?;
+            if result.ok {
+                return Ok(());
+            }
+            Err(Problem::new(Code::Upstream, format!("the service answered {}", result.status)))
+        }
+        Connection::Edit { name, settings, bindings, ca, allow, deny } => {
+            let mut change = EditRequest { settings: connect::parsed(&settings)?, bindings: connect::parsed(&bindings)?, ..Default::default() };
+            if let Some(path) = ca {
+                let pem = std::fs::read_to_string(&path).map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?;
+                change.ca = Some(pem);
+            }
+            for (names, decision) in [(allow, Suggestion::Allow), (deny, Suggestion::Deny)] {
+                for name in names {
+                    let name = OperationName::parse(&name).map_err(|error| Problem::usage(error.to_string()))?;
+                    change.decisions.insert(name, decision);
+                }
+            }
+            set::open(context, &mut client).await?;
+            let detail: ConnectionDetail = client.ask(Request::post(format!("/v1/connections/{}/edit", parse(&name)?), &change)?).await?;
+            context.output.show(&detail, show)
+        }
+        Connection::Remove { name, yes } => {
+            let name = parse(&name)?;
+            if !yes && !context.asking.confirm(&format!("Remove connection {name}? Its secrets stay."))? {
+                return Err(Problem::failed("nothing was removed"));
+            }
+            let removed: Value = client.ask(Request::delete(format!("/v1/connections/{name}"))).await?;
+            context.output.show(&removed, |_| format!("removed    {name}"))
+        }
+    }
+}
+
+fn list(connections: &[ConnectionSummary]) -> String {
+    if connections.is_empty() {
+        return "no connections yet\nNext: kv set OPENAI_API_KEY".to_owned();
+    }
+    let rows: Vec<_> = connections
+        .iter()
+        .map(|connection| {
+            let counts = &connection.operations;
+            vec![
+                connection.name.to_string(),
+                connection.provider.to_string(),
+                connection.origin.clone(),
+                connection.key_label.clone().unwrap_or_default(),
+                format!("{} allowed, {} ask, {} refused", counts.allow, counts.ask, counts.deny),
+            ]
+        })
+        .collect();
+    table(&["name", "provider", "origin", "key", "operations"], &rows)
+}
+
+/// What was made, in the words that a person decides by.
+pub(super) fn made(connection: &ConnectionDetail) -> String {
+    let summary = &connection.summary;
+    let counts = &summary.operations;
+    let mut text = format!(
+        "connection {} -> {}, {}   (provider {}@{})\n",
+        summary.name,
+        summary.origin,
+        inert(&connection.schemes.join(", ")),
+        summary.provider,
+        connection.provider_version
+    );
+    if let Some(label) = &summary.key_label {
+        text.push_str(&format!("           with a {}\n", inert(label)));
+    }
+    text.push_str(&format!(
+        "           {} operations allowed, {} that ask (refused until kv can ask), {} refused: kv operation list {}\n",
+        counts.allow, counts.ask, counts.deny, summary.name
+    ));
+    text
+}
+
+fn show(detail: &ConnectionDetail) -> String {
+    let mut text = made(detail);
+    for (slot, secret) in &detail.bindings {
+        text.push_str(&format!("secret     {slot}: {secret}\n"));
+    }
+    for (name, value) in &detail.settings {
+        text.push_str(&format!("setting    {name}: {}\n", inert(value)));
+    }
+    text.push_str(&format!("created    {}\n", stamp(detail.created_ms)));
+    if detail.private {
+        text.push_str("private    its origin may be on this machine or in a private network\n");
+    }
+    if detail.custom_ca {
+        text.push_str("trust      a CA file of its own\n");
+    }
+    for (word, decision) in [("allowed", Suggestion::Allow), ("ask", Suggestion::Ask), ("refused", Suggestion::Deny)] {
+        let names: Vec<_> = detail.accepted.iter().filter(|(_, given)| **given == decision).map(|(name, _)| name.as_str()).collect();
+        if !names.is_empty() {
+            let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };
+            text.push_str(&format!("{word:<10} {shown}{more}\n"));
+        }
+    }
+    text
+}
+
+pub(super) fn parse(name: &str) -> Result<ConnectionName, Problem> {
+    ConnectionName::parse(name).map_err(|error| Problem::usage(error.to_string()))
+}

@@ -1,0 +1,56 @@
+//! `kv set NAME`
+
+use kv_api::{Code, SetRequest, SetResult, VaultState};
+use kv_model::SecretName;
+
+use super::{Context, unlock};
+use crate::arguments::Set;
+use crate::client::{Client, Request};
+use crate::input::{ValueSource, value};
+use crate::output::inert;
+use crate::problem::Problem;
+
+pub(super) async fn run(context: &Context, arguments: Set) -> Result<(), Problem> {
+    if !arguments.value.is_empty() {
+        let name = SecretName::parse(&arguments.name).map_or("NAME".to_owned(), |name| name.to_string());
+        return Err(Problem::usage("values on the command line can be read by other programs and stay in the shell's history")
+            .next(format!("kv set {name}                     asks without echo"))
+            .next(format!("kv set {name} --stdin < FILE"))
+            .next("if that was a real value, replace it at its service"));
+    }
+    let name = SecretName::parse(&arguments.name).map_err(|error| Problem::usage(error.to_string()))?;
+    let mut client = context.person().await?;
+    open(context, &mut client).await?;
+    let value = value(context.asking, ValueSource::new(arguments.stdin, arguments.stdin_raw), name.as_str())?;
+    let stored: SetResult = client.ask(Request::post("/v1/secrets", &SetRequest { name, value })?).await?;
+    context.output.show(&stored, text)
+}
+
+/// A locked vault is opened first, when somebody is there to open it.
+pub(super) async fn open(context: &Context, client: &mut Client) -> Result<(), Problem> {
+    let status: kv_api::Status = client.ask(Request::get("/v1/status")).await?;
+    match status.vault {
+        VaultState::Unlocked { .. } => Ok(()),
+        VaultState::Absent => Err(Problem::new(Code::Locked, "there is no vault yet").next("kv init")),
+        VaultState::Locked if context.asking.possible() => unlock::ask_and_unlock(context, client).await,
+        VaultState::Locked => Err(Problem::new(Code::Locked, "the vault is locked").next("kv unlock")),
+    }
+}
+
+pub(super) fn text(stored: &SetResult) -> String {
+    let secret = &stored.secret;
+    let label = secret.label.as_ref().map_or(String::new(), |label| format!(", {label}"));
+    let mut text = format!("stored     {} ({} bytes{label})\n", secret.name, secret.length);
+    for warning in &stored.warnings {
+        text.push_str(&format!("warning    {}\n", inert(warning)));
+    }
+    match &stored.connection {
+        Some(connection) => {
+            text.push_str(&super::connection::made(connection));
+            text.push_str("Next: kv setup claude-code\n");
+        }
+        None if secret.connections.is_empty() => text.push_str("Next: kv connect PROVIDER --bind SLOT=NAME, or kv run --secret NAME -- COMMAND\n"),
+        None => {}
+    }
+    text
+}

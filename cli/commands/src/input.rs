@@ -1,0 +1,155 @@
+//! What a person types, and what stands in for it. Values and passphrases come from a hidden prompt, standard input or a
+//! private file; never from an argument or a variable, which other programs can read.
+
+use std::io::{IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use kv_api::{Hidden, HiddenBytes};
+use zeroize::Zeroizing;
+
+use crate::problem::Problem;
+
+/// As large as a value may be; the vault holds no larger one.
+const MAX_VALUE: u64 = 64 << 10;
+const MAX_PASSPHRASE: u64 = 1024;
+const MAX_JSON: u64 = kv_api::wire::MAX_JSON_BYTES as u64;
+
+/// Whether somebody can be asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking {
+    allowed: bool,
+}
+
+impl Asking {
+    pub(crate) fn new(no_input: bool) -> Self {
+        // The prompt goes to the terminal itself, so that output may be redirected; standard input must be one, since
+        // that is where answers come from in a script.
+        Self { allowed: !no_input && std::io::stdin().is_terminal() }
+    }
+
+    pub(crate) fn possible(self) -> bool {
+        self.allowed
+    }
+
+    /// A hidden prompt.
+    pub(crate) fn hidden(self, prompt: &str, otherwise: &str) -> Result<Zeroizing<String>, Problem> {
+        if !self.allowed {
+            return Err(Problem::needs_human(format!("{} is needed, and there is no terminal to ask on", prompt.trim_end_matches([':', ' '])))
+                .next(otherwise));
+        }
+        rpassword::prompt_password(format!("{prompt} ")).map(Zeroizing::new).map_err(|error| Problem::failed(format!("the terminal: {error}")))
+    }
+
+    /// `y`, or not.
+    pub(crate) fn confirm(self, question: &str) -> Result<bool, Problem> {
+        if !self.allowed {
+            return Err(Problem::needs_human(format!("{question} nobody is there to say")).next("give --yes if that is meant"));
+        }
+        eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(|error| Problem::failed(format!("the terminal: {error}")))?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    pub(crate) fn passphrase(self, prompt: &str, file: Option<&Path>) -> Result<Hidden, Problem> {
+        match file {
+            Some(path) => passphrase_from(path),
+            None => self.hidden(prompt, "give --passphrase-file FILE").map(|text| Hidden::new(text.to_string())),
+        }
+    }
+}
+
+/// A passphrase from a file that nobody else can read; one trailing line break is dropped.
+fn passphrase_from(path: &Path) -> Result<Hidden, Problem> {
+    let shown = path.display();
+    let file = std::fs::File::open(path).map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
+    let found = file.metadata().map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
+    if found.is_file() && found.mode() & 0o077 != 0 {
+        return Err(Problem::usage(format!("{shown} can be read by others, so it is not used")).next(format!("chmod 600 {shown}")));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(MAX_PASSPHRASE + 2).read_to_string(&mut text).map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
+    Ok(Hidden::new(without_line_break(&text).to_owned()))
+}
+
+fn without_line_break(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// How a value is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueSource {
+    Prompt,
+    Stdin,
+    StdinRaw,
+}
+
+impl ValueSource {
+    pub(crate) fn new(stdin: bool, raw: bool) -> Self {
+        match (stdin, raw) {
+            (_, true) => Self::StdinRaw,
+            (true, false) => Self::Stdin,
+            (false, false) => Self::Prompt,
+        }
+    }
+}
+
+/// A secret's value.
+pub(crate) fn value(asking: Asking, source: ValueSource, name: &str) -> Result<HiddenBytes, Problem> {
+    let bytes = match source {
+        ValueSource::Prompt => {
+            let text = asking.hidden("Value (hidden):", &format!("kv set {name} --stdin < FILE"))?;
+            text.as_bytes().to_vec()
+        }
+        ValueSource::Stdin | ValueSource::StdinRaw => {
+            let mut bytes = Zeroizing::new(Vec::new());
+            std::io::stdin()
+                .lock()
+                .take(MAX_VALUE + 1)
+                .read_to_end(&mut bytes)
+                .map_err(|error| Problem::failed(format!("standard input: {error}")))?;
+            if source == ValueSource::Stdin && bytes.last() == Some(&b'\n') {
+                bytes.pop();
+                if bytes.last() == Some(&b'\r') {
+                    bytes.pop();
+                }
+            }
+            std::mem::take(&mut *bytes)
+        }
+    };
+    if bytes.is_empty() {
+        return Err(Problem::usage("the value is empty; nothing was stored"));
+    }
+    if bytes.len() as u64 > MAX_VALUE {
+        return Err(Problem::usage(format!("the value is over {MAX_VALUE} bytes; nothing was stored")));
+    }
+    Ok(HiddenBytes::new(bytes))
+}
+
+/// JSON from an argument, `@FILE`, or `-` for standard input.
+pub(crate) fn json(argument: &str) -> Result<serde_json::Value, Problem> {
+    let bytes = bytes(argument)?;
+    kv_model::json::parse(&bytes, MAX_JSON as usize).map_err(|error| Problem::usage(error.to_string()))
+}
+
+/// Bytes from an argument, `@FILE`, or `-` for standard input.
+pub(crate) fn bytes(argument: &str) -> Result<Vec<u8>, Problem> {
+    let read = |source: &mut dyn Read, what: &str| {
+        let mut bytes = Vec::new();
+        source.take(MAX_JSON + 1).read_to_end(&mut bytes).map_err(|error| Problem::usage(format!("{what}: {error}")))?;
+        if bytes.len() as u64 > MAX_JSON {
+            return Err(Problem::usage(format!("{what} is over {MAX_JSON} bytes; send it as an attachment")));
+        }
+        Ok(bytes)
+    };
+    match argument.strip_prefix('@') {
+        Some(path) => {
+            let mut file = std::fs::File::open(path).map_err(|error| Problem::usage(format!("{path}: {error}")))?;
+            read(&mut file, path)
+        }
+        None if argument == "-" => read(&mut std::io::stdin().lock(), "standard input"),
+        None => Ok(argument.as_bytes().to_vec()),
+    }
+}

@@ -1,0 +1,60 @@
+//! The commands of `kv`. They speak to the daemon over its sockets and know its API, nothing else: no command can open
+//! the vault, since nothing here can name it.
+//!
+//! [`main`] parses, runs one command of [`command`] and turns what it came to into an exit code. What a program cannot do
+//! through the API (be the daemon, play the demo's services) comes in from outside as [`Hooks`].
+
+mod arguments;
+mod client;
+mod command;
+mod input;
+mod output;
+mod problem;
+mod spawn;
+mod time;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+use kv_api::home::Home;
+
+pub use arguments::Arguments;
+pub use client::{Answer, Client, Door, Request};
+pub use problem::Problem;
+
+/// What the program that links these commands brings along.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// Becomes the daemon; returns when it has ended.
+    pub daemon: fn(Home) -> Result<(), String>,
+    /// Runs the demonstration.
+    pub demo: fn(DemoOptions) -> ExitCode,
+}
+
+/// How the demonstration is to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct DemoOptions {
+    pub json: bool,
+    pub color: bool,
+}
+
+/// Runs one command line.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> ExitCode {
+    let matches = match Arguments::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return usage(error),
+    };
+    let parsed = match Arguments::from_arg_matches(&matches) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(error),
+    };
+    command::run(parsed, hooks)
+}
+
+/// A command line that clap refuses, or help that was asked for. An argument is not repeated when it may be a value.
+fn usage(error: clap::Error) -> ExitCode {
+    // When the terminal has gone there is nobody to tell.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}

@@ -1,0 +1,91 @@
+//! How a command fails: the API's error, wherever it arose, printed in one place.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use kv_api::wire::ErrorBody;
+use kv_api::{ApiError, Code};
+
+/// Why a command did not do what it was told.
+#[derive(Debug)]
+pub struct Problem(Box<ApiError>);
+
+impl Problem {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(ApiError::new(code, message)))
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Code::Failed, message)
+    }
+
+    /// A question would have to be asked, and nobody is there.
+    pub fn needs_human(message: impl Into<String>) -> Self {
+        Self::new(Code::NeedsHuman, message)
+    }
+
+    #[must_use]
+    pub fn next(self, next: impl Into<String>) -> Self {
+        Self(Box::new(self.0.next(next)))
+    }
+
+    pub fn error(&self) -> &ApiError {
+        &self.0
+    }
+
+    pub fn into_error(self) -> ApiError {
+        *self.0
+    }
+
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Prints it and gives its exit code.
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        let text = if json { self.json() } else { self.text() };
+        // When standard error has gone, the exit code still tells.
+        let _ = writeln!(stderr, "{text}");
+        ExitCode::from(self.0.code.exit())
+    }
+
+    fn json(&self) -> String {
+        let mut body = serde_json::to_value(ErrorBody::new((*self.0).clone())).unwrap_or_default();
+        body["error"]["exit"] = self.0.code.exit().into();
+        body["error"]["help"] = format!("kv help {}", self.0.code).into();
+        body.to_string()
+    }
+
+    fn text(&self) -> String {
+        let error = &self.0;
+        let sent = match error.sent {
+            kv_api::Sent::No if error.call.is_some() => "; nothing was sent",
+            kv_api::Sent::No => "",
+            kv_api::Sent::Unknown => "; it is unknown whether the service acted on it",
+            kv_api::Sent::Yes => "; the request had been sent",
+        };
+        let mut text = format!("error: {}{sent}", crate::output::inert(&error.message));
+        if let Some(list) = error.details.as_ref().and_then(|details| details["violations"].as_array()) {
+            for violation in list.iter().skip(1) {
+                let (pointer, message) = (violation["pointer"].as_str(), violation["message"].as_str());
+                text.push_str(&crate::output::inert(&format!("\n  {}: {}", pointer.unwrap_or_default(), message.unwrap_or_default())));
+            }
+        }
+        for next in &error.next {
+            text.push_str(&format!("\n  next: {}", crate::output::inert(next)));
+        }
+        text.push_str(&format!("\n  (exit {}, kv help {})", error.code.exit(), error.code));
+        text
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        Self(Box::new(error))
+    }
+}

@@ -1,0 +1,131 @@
+//! What is shown: sections of text as they come, or one JSON document at the end.
+
+use std::io::Write;
+
+use kv_commands::DemoOptions;
+use kv_fakes::{Recorded, Service};
+use serde_json::{Value, json};
+
+use super::Result;
+use super::agent::Agent;
+use super::home::{DemoHome, Keys};
+use super::timing::Timing;
+
+pub(super) struct Report {
+    options: DemoOptions,
+    document: Value,
+}
+
+impl Report {
+    pub(super) fn new(options: DemoOptions) -> Self {
+        Self { options, document: json!({ "commands": [], "agent": [], "services": [] }) }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.options.json {
+            // When standard output has gone, the exit code still tells.
+            let _ = writeln!(std::io::stdout().lock(), "{text}");
+        }
+    }
+
+    pub(super) fn title(&self, text: &str) {
+        let text = if self.options.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() };
+        self.line(&format!("\n{text}"));
+    }
+
+    /// Runs a command and shows it with what it printed. `true` if it went well; a command that fails ends the show.
+    pub(super) async fn ran(&mut self, home: &DemoHome, arguments: &[&str], stdin: Option<&str>) -> Result<bool> {
+        let output = home.run(arguments, stdin).await?;
+        let place = home.path().display().to_string();
+        let shown = arguments.join(" ").replace(&place, "DEMO");
+        let from = if stdin.is_some() { " < KEY" } else { "" };
+        self.line(&format!("$ kv {shown}{from}"));
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let printed = printed.replace(&place, "DEMO");
+        printed.lines().for_each(|line| self.line(&format!("  {line}")));
+        if let Some(list) = self.document["commands"].as_array_mut() {
+            list.push(json!({ "command": format!("kv {shown}{from}"), "printed": printed }));
+        }
+        if output.status.success() { Ok(true) } else { Err(format!("`kv {shown}` failed: {}", printed.trim()).into()) }
+    }
+
+    pub(super) fn saw(&mut self, agent: &Agent) {
+        for exchange in &agent.exchanges {
+            let arguments = exchange.arguments.to_string();
+            let shown = if arguments == "{}" { String::new() } else { format!(" {arguments}") };
+            self.line(&format!("> {}{shown}", exchange.tool));
+            self.line(&format!("  {}", exchange.gist));
+            if let Some(list) = self.document["agent"].as_array_mut() {
+                list.push(json!({ "tool": exchange.tool, "arguments": exchange.arguments, "answer": exchange.answer }));
+            }
+        }
+    }
+
+    pub(super) fn services(&mut self, services: &[(&str, &Service)], keys: &Keys) {
+        for (name, service) in services {
+            for request in service.requests() {
+                let line = format!("{name:<7} {} {}   {}", request.method, request.target, credential(&request, keys));
+                self.line(&format!("  {line}"));
+                if let Some(list) = self.document["services"].as_array_mut() {
+                    list.push(json!(line));
+                }
+            }
+        }
+    }
+
+    pub(super) fn timing(&mut self, timing: &Timing) {
+        let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+        let added = micros(timing.through_kv) - micros(timing.direct);
+        self.line(&format!(
+            "  GET /v1/models/gpt-4o, median of {}: direct {:.0} us, through kv {:.0} us, added {added:.0} us",
+            timing.rounds,
+            micros(timing.direct),
+            micros(timing.through_kv),
+        ));
+        self.document["timing_us"] =
+            json!({ "rounds": timing.rounds, "direct": micros(timing.direct), "through_kv": micros(timing.through_kv) });
+    }
+
+    /// Says what held, and whether all of it did.
+    pub(super) fn verdict(&mut self, agent: &Agent, services: &[&Service], keys: &Keys, verified: bool) -> bool {
+        let held = |text: &str| text.contains(&keys.openai) || text.contains(&keys.stripe);
+        let agent_holds_none = !agent.exchanges.iter().any(|exchange| held(&exchange.answer));
+        let requests: Vec<_> = services.iter().flat_map(|service| service.requests()).collect();
+        let services_got_keys = !requests.is_empty() && requests.iter().all(|request| request.bearer().is_some_and(held));
+        let payout_stopped = !requests.iter().any(|request| request.path() == "/v1/payouts");
+        self.title("In short");
+        let mut all = true;
+        for (holds, text) in [
+            (agent_holds_none, "no key in anything that the agent saw"),
+            (services_got_keys, "every request that reached a service carried its key"),
+            (payout_stopped, "the payout was refused, and Stripe never saw it"),
+            (verified, "the trail is intact"),
+        ] {
+            self.line(&format!("  {}  {text}", if holds { "yes" } else { "NO " }));
+            self.document["held"][text] = holds.into();
+            all &= holds;
+        }
+        all
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        if self.options.json {
+            writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(&self.document)?)?;
+        } else {
+            self.line("\nEverything was in a temporary directory, which is gone. Next: kv init");
+        }
+        Ok(())
+    }
+}
+
+/// The credential as the service got it: its beginning, then stars.
+fn credential(request: &Recorded, keys: &Keys) -> String {
+    match request.bearer() {
+        None => "no credential".to_owned(),
+        Some(key) if key == keys.openai || key == keys.stripe => {
+            let shown: String = key.chars().take(8).collect();
+            format!("Authorization: Bearer {shown}{}", "*".repeat(key.len().saturating_sub(8)))
+        }
+        Some(_) => "another credential than the one that was stored".to_owned(),
+    }
+}

@@ -1,0 +1,130 @@
+//! What happens beside calls: the daemon's and the person's doings, one variant each.
+//!
+//! The enum is closed and its fields are typed. There is no variant with a free text or a map, so no caller can put in
+//! what nobody thought of; a name is a name, and the one thing that strangers word is a [`Claim`].
+
+use kv_model::{CallId, ConnectionName, Digest, Origin, Principal, ProviderName, SecretName, VaultId};
+
+use crate::field::{Cursor, Field, words};
+use crate::text::{Claim, Code};
+
+words! {
+    /// Why the vault was locked.
+    LockCause {
+        Asked = "asked",
+        Shutdown = "shutdown",
+        TimeLimit = "time_limit",
+    }
+
+    /// Why the daemon stopped.
+    StopCause {
+        Asked = "asked",
+        Idle = "idle",
+        Signal = "signal",
+    }
+}
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident = $kind:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        /// One thing that happened. `uid` is always that of the person on the other side of the socket.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Event {
+            $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
+        }
+
+        impl Event {
+            /// Every kind with its fields, in the order of the line.
+            pub const KINDS: &[(&str, &[&str])] = &[$(($kind, &[$(stringify!($field)),*])),*];
+
+            /// The entry's `kind`.
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Event::$variant { .. } => $kind,)*
+                }
+            }
+
+            pub(crate) fn write(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Event::$variant { $($field,)* } => {
+                        $(
+                            out.extend_from_slice(concat!(",\"", stringify!($field), "\":").as_bytes());
+                            Field::write($field, out);
+                        )*
+                    })*
+                }
+            }
+
+            pub(crate) fn read(kind: &str, from: &mut Cursor<'_>) -> Option<Self> {
+                match kind {
+                    $($kind => {
+                        $(
+                            from.take(concat!(",\"", stringify!($field), "\":").as_bytes())?;
+                            let $field = Field::read(from)?;
+                        )*
+                        Some(Event::$variant { $($field,)* })
+                    })*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+events! {
+    ConnectionEdited = "connection_edited" { connection: ConnectionName, provider: ProviderName, origin: Origin, secrets: Vec<SecretName>, uid: u32, }
+    ConnectionMade = "connection_made" {
+        connection: ConnectionName,
+        provider: ProviderName,
+        provider_digest: Digest,
+        origin: Origin,
+        /// The secrets that its slots are bound to.
+        secrets: Vec<SecretName>,
+        uid: u32,
+    }
+    ConnectionRemoved = "connection_removed" { connection: ConnectionName, uid: u32, }
+    DaemonStarted = "daemon_started" { version: Claim, pid: u32, uid: u32, }
+    DaemonStopped = "daemon_stopped" { cause: StopCause, }
+    Locked = "locked" { cause: LockCause, }
+    PassphraseChanged = "passphrase_changed" { uid: u32, }
+    /// A call that came to nothing before there was anything to decide: an unknown connection, a locked vault, an input
+    /// that does not fit. What the caller named is its claim.
+    Refused = "refused" {
+        call: Option<CallId>,
+        principal: Principal,
+        connection: Option<Claim>,
+        operation: Option<Claim>,
+        code: Code,
+    }
+    RunEnded = "run_ended" {
+        run: CallId,
+        /// Absent when a signal ended it.
+        exit_code: Option<i32>,
+        signal: Option<i32>,
+        /// How many times its output was masked.
+        redactions: u64,
+    }
+    RunStarted = "run_started" {
+        run: CallId,
+        /// The program, without its arguments.
+        command: Claim,
+        secrets: Vec<SecretName>,
+        uid: u32,
+    }
+    SecretRemoved = "secret_removed" { secret: SecretName, uid: u32, }
+    SecretRenamed = "secret_renamed" { secret: SecretName, to: SecretName, uid: u32, }
+    SecretRotated = "secret_rotated" { secret: SecretName, version: u32, uid: u32, }
+    SecretSet = "secret_set" { secret: SecretName, version: u32, uid: u32, }
+    UnlockFailed = "unlock_failed" {
+        /// In a row, this one included.
+        failures: u32,
+        /// How long the next attempt has to wait.
+        wait_ms: u64,
+        uid: u32,
+    }
+    Unlocked = "unlocked" {
+        /// Absent without a time limit.
+        until_ms: Option<u64>,
+        uid: u32,
+    }
+    VaultCreated = "vault_created" { vault: VaultId, uid: u32, }
+}

@@ -1,0 +1,179 @@
+//! Answers: JSON at once, or the service's own bytes as they stream.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use http_body::{Frame, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
+use hyper::{Response, StatusCode};
+use kv_api::wire::{self, ErrorBody};
+use kv_api::ApiError;
+use kv_model::CallId;
+use serde::Serialize;
+
+use crate::fault::Fault;
+use crate::pipeline::{Forwarded, Reply};
+
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BrokenOff>>>>;
+
+/// The body of an answer.
+pub(crate) enum AnswerBody {
+    Stream(Frames),
+    Whole(Option<Bytes>),
+}
+
+/// Ends a stream without a proper last chunk, so that nobody takes a part for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off")]
+pub(crate) struct BrokenOff;
+
+pub(crate) type Answered = Response<AnswerBody>;
+
+/// A JSON answer.
+pub(crate) fn json(value: &impl Serialize) -> Result<Answered, Fault> {
+    Ok(whole(wire::OUTCOME_RESULT, StatusCode::OK, serde_json::to_vec(value).map_err(Fault::broken)?))
+}
+
+/// An error, whatever it is.
+pub(crate) fn error(fault: Fault) -> Answered {
+    let error = fault.into_error();
+    let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // An `ApiError` is plain data and always serialises; should that change, the status still tells.
+    whole(wire::OUTCOME_ERROR, status, serde_json::to_vec(&ErrorBody::new(error)).unwrap_or_default())
+}
+
+/// What a call came to.
+pub(crate) fn reply(reply: Reply, trailers: bool) -> Result<Answered, Fault> {
+    match reply {
+        Reply::Result { call, json } => {
+            let mut answer = whole(wire::OUTCOME_RESULT, StatusCode::OK, json);
+            answer.headers_mut().insert(wire::CALL_HEADER, call_value(call)?);
+            Ok(answer)
+        }
+        Reply::Forwarded(forwarded) => forward(*forwarded, trailers),
+    }
+}
+
+/// Lines as they come.
+pub(crate) fn lines(stream: impl Stream<Item = Bytes> + 'static) -> Answered {
+    use futures_util::StreamExt;
+    let frames = stream.map(|line| Ok(Frame::data(line)));
+    let mut answer = Response::new(AnswerBody::Stream(Box::pin(frames)));
+    answer.headers_mut().insert(wire::OUTCOME_HEADER, HeaderValue::from_static(wire::OUTCOME_RESULT));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    answer
+}
+
+fn whole(outcome: &'static str, status: StatusCode, body: impl Into<Bytes>) -> Answered {
+    let mut answer = Response::new(AnswerBody::Whole(Some(body.into())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(wire::OUTCOME_HEADER, HeaderValue::from_static(outcome));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn forward(forwarded: Forwarded, trailers: bool) -> Result<Answered, Fault> {
+    let (call, status) = (forwarded.call, forwarded.answer.status);
+    let headers = serde_json::to_string(&forwarded.answer.headers).map_err(Fault::broken)?;
+    let media_type = forwarded.answer.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
+    let mut answer = Response::new(AnswerBody::Stream(Box::pin(stream(forwarded, trailers))));
+    let put = |answer: &mut Answered, name: &'static str, value: &str| {
+        HeaderValue::from_bytes(value.as_bytes()).map(|value| drop(answer.headers_mut().insert(name, value)))
+    };
+    put(&mut answer, wire::OUTCOME_HEADER, wire::OUTCOME_FORWARDED).map_err(Fault::broken)?;
+    put(&mut answer, wire::STATUS_HEADER, &status.to_string()).map_err(Fault::broken)?;
+    put(&mut answer, wire::HEADERS_HEADER, &ascii(&headers)).map_err(Fault::broken)?;
+    answer.headers_mut().insert(wire::CALL_HEADER, call_value(call)?);
+    if trailers {
+        answer.headers_mut().insert(TRAILER, HeaderValue::from_static(wire::ERROR_TRAILER));
+    }
+    if let Some(Ok(media_type)) = media_type.map(|text| HeaderValue::from_str(&text)) {
+        answer.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
+    Ok(answer)
+}
+
+/// JSON in ASCII, since it goes into a header.
+fn ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for unit in json.chars() {
+        if unit.is_ascii() {
+            out.push(unit);
+        } else {
+            let mut units = [0; 2];
+            for half in unit.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{half:04x}"));
+            }
+        }
+    }
+    out
+}
+
+/// The body of a forwarded answer: its chunks, then the outcome. Egress ends it where the vault is locked.
+fn stream(forwarded: Forwarded, trailers: bool) -> impl Stream<Item = Result<Frame<Bytes>, BrokenOff>> {
+    unfold(Some(forwarded), move |state| async move {
+        let mut forwarded = state?;
+        let next = forwarded.answer.body.next().await;
+        forwarded.outcome.progress(&forwarded.answer.body);
+        match next {
+            Some(Ok(chunk)) => Some((Ok(Frame::data(chunk)), Some(forwarded))),
+            Some(Err(error)) => {
+                forwarded.outcome.finish(Some(error.code()));
+                broken_off(Fault::body(&error).into_error(), trailers)
+            }
+            None => {
+                forwarded.outcome.finish(None);
+                None
+            }
+        }
+    })
+}
+
+type Step<S> = Option<(Result<Frame<Bytes>, BrokenOff>, Option<S>)>;
+
+/// The last frame of an answer that does not end well: a trailer that says why, or an abort.
+fn broken_off<S>(error: ApiError, trailers: bool) -> Step<S> {
+    if !trailers {
+        return Some((Err(BrokenOff), None));
+    }
+    let text = serde_json::to_string(&error).unwrap_or_default();
+    let mut map = HeaderMap::new();
+    match HeaderValue::from_str(&ascii(&text)) {
+        Ok(value) => {
+            map.insert(HeaderName::from_static(wire::ERROR_TRAILER), value);
+            Some((Ok(Frame::trailers(map)), None))
+        }
+        Err(_) => Some((Err(BrokenOff), None)),
+    }
+}
+
+fn call_value(call: CallId) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_str(&call.to_string()).map_err(Fault::broken)
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match &mut *self {
+            AnswerBody::Stream(stream) => stream.as_mut().poll_next(context),
+            AnswerBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            AnswerBody::Stream(_) => SizeHint::default(),
+            AnswerBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, AnswerBody::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
+    }
+}
+

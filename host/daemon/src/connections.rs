@@ -1,0 +1,270 @@
+//! Connections: the person sets them up, sees what they may do, and takes them away.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, TestResult};
+use kv_audit::Event;
+use kv_model::{
+    Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, SecretName, SecretRef, SettingName, SlotName, Suggestion,
+};
+use kv_runtime::Provider;
+use serde_json::json;
+
+use crate::answer::{self, Answered};
+use crate::catalog::{parse_connection, summary};
+use crate::clock::now_ms;
+use crate::fault::Fault;
+use crate::gate::Session;
+use crate::pipeline::{self, Ask, Reply, What};
+use crate::request;
+use crate::route::Caller;
+use crate::shared::Shared;
+use crate::worker::Worker;
+
+/// A CA file holds a few certificates of some KiB.
+const MAX_CA_BYTES: usize = 256 << 10;
+const MAX_SETTING_BYTES: usize = 1024;
+/// As much of a test call's answer as is read.
+const MAX_TEST_BYTES: usize = 8 << 20;
+
+pub(crate) async fn connect(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let wanted: ConnectRequest = request::json(request).await?;
+    let session = shared.gate.session()?;
+    let provider = shared.providers.find(&wanted.provider)?.clone();
+    let (preview, replace) = (wanted.preview, wanted.replace);
+    let connection = plan(&session, &provider, wanted)?;
+    if !replace && session.connections().contains_key(&connection.name) {
+        return Err(Fault::new(Code::Conflict, format!("there is a connection `{}` already", connection.name))
+            .next(format!("kv connection show {}", connection.name))
+            .next("add --replace, or --name with another name"));
+    }
+    if preview {
+        return answer::json(&detail(shared, &session, &provider, &connection));
+    }
+    let made = make(shared, &session, connection).await?;
+    answer::json(&detail(shared, &session, &provider, &made))
+}
+
+/// Seals a connection. The event is recorded first: what cannot be recorded does not happen.
+pub(crate) async fn make(shared: &Arc<Shared>, session: &Arc<Session>, connection: Connection) -> Result<Arc<Connection>, Fault> {
+    let event = Event::ConnectionMade {
+        connection: connection.name.clone(),
+        provider: connection.provider.clone(),
+        provider_digest: connection.provider_digest,
+        origin: connection.origin.clone(),
+        secrets: bound(&connection),
+        uid: shared.uid,
+    };
+    shared.intend(event).await?;
+    let session = Arc::clone(session);
+    blocking(move || session.put_connection(connection)).await
+}
+
+/// What a connection would be. Nothing is changed.
+pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectRequest) -> Result<Connection, Fault> {
+    let manifest = &provider.manifest;
+    let origin = match &wanted.origin {
+        Some(text) => Origin::parse(text).map_err(|error| Fault::usage(format!("`{}` is no origin: {error}", shown(text))))?,
+        None => manifest.origins.first().cloned().ok_or_else(|| Fault::usage("the provider has no origin of its own: give one"))?,
+    };
+    if matches!(origin.host_kind(), HostKind::Loopback | HostKind::PrivateIp) && !wanted.allow_private {
+        return Err(Fault::new(Code::NeedsHuman, format!("`{origin}` is on this machine or in a private network"))
+            .reason("private_origin")
+            .next("if that is meant, confirm it, or give --yes"));
+    }
+    let ca = wanted.ca.map(check_ca).transpose()?;
+    Ok(Connection {
+        name: wanted.name,
+        provider: manifest.name.clone(),
+        provider_digest: provider.digest,
+        origin,
+        allow_private: wanted.allow_private,
+        ca,
+        settings: check_settings(manifest, wanted.settings)?,
+        bindings: bind(session, manifest, &wanted.bindings)?,
+        accepted: manifest.operations.values().map(|operation| (operation.name.clone(), operation.suggest)).collect(),
+        created_ms: now_ms(),
+    })
+}
+
+fn check_ca(pem: String) -> Result<CustomCa, Fault> {
+    if pem.len() > MAX_CA_BYTES {
+        return Err(Fault::usage(format!("the CA file is over {MAX_CA_BYTES} bytes")));
+    }
+    let ca = CustomCa(pem);
+    kv_egress::check_ca(&ca).map_err(|why| Fault::usage(format!("the CA file is not taken: {why}")))?;
+    Ok(ca)
+}
+
+fn check_settings(manifest: &Manifest, given: BTreeMap<SettingName, String>) -> Result<BTreeMap<SettingName, String>, Fault> {
+    for (name, value) in &given {
+        if !manifest.settings.iter().any(|setting| setting.name == *name) {
+            let known: Vec<_> = manifest.settings.iter().map(|setting| setting.name.as_str()).collect();
+            return Err(Fault::usage(format!("`{}` has no setting `{name}`; it has: {}", manifest.name, known.join(", "))));
+        }
+        if value.len() > MAX_SETTING_BYTES || value.chars().any(char::is_control) {
+            return Err(Fault::usage(format!("the setting `{name}` is over {MAX_SETTING_BYTES} bytes or has control characters")));
+        }
+    }
+    for setting in manifest.settings.iter().filter(|setting| setting.required) {
+        if setting.default.is_none() && !given.contains_key(&setting.name) {
+            return Err(Fault::usage(format!("the setting `{}` is needed: --setting {}=VALUE", setting.name, setting.name)));
+        }
+    }
+    Ok(given)
+}
+
+/// Binds every slot to a secret: the one that was named, or one with a usual name.
+fn bind(session: &Session, manifest: &Manifest, named: &BTreeMap<SlotName, SecretName>) -> Result<BTreeMap<SlotName, SecretRef>, Fault> {
+    if let Some(unknown) = named.keys().find(|name| !manifest.slots.iter().any(|slot| slot.name == **name)) {
+        return Err(Fault::usage(format!("`{}` has no slot `{unknown}`", manifest.name)));
+    }
+    let mut bindings = BTreeMap::new();
+    for slot in &manifest.slots {
+        let secret = match named.get(&slot.name) {
+            Some(name) => Some(session.vault.secret(name).ok_or_else(|| Fault::no_secret(name))?),
+            None => slot
+                .usual_names
+                .iter()
+                .filter_map(|name| SecretName::parse(name).ok())
+                .find_map(|name| session.vault.secret(&name)),
+        };
+        match secret {
+            Some(secret) => drop(bindings.insert(slot.name.clone(), SecretRef { id: secret.id, name: secret.name })),
+            None if !slot.required => {}
+            None => {
+                let usual = slot.usual_names.first().map_or("NAME", String::as_str);
+                return Err(Fault::new(Code::NotFound, format!("the slot `{}` of `{}` has no secret", slot.name, manifest.name))
+                    .reason("slot_unfilled")
+                    .next(format!("kv set {usual}"))
+                    .next(format!("or bind one that you have: --bind {}=NAME", slot.name)));
+            }
+        }
+    }
+    Ok(bindings)
+}
+
+pub(crate) fn show(shared: &Shared, name: &str) -> Result<Answered, Fault> {
+    let session = shared.gate.session()?;
+    let connection = session.connection(&parse_connection(name)?)?;
+    let provider = shared.providers.find(&connection.provider)?;
+    answer::json(&detail(shared, &session, provider, &connection))
+}
+
+pub(crate) fn detail(shared: &Shared, session: &Session, provider: &Provider, connection: &Connection) -> ConnectionDetail {
+    let manifest = &provider.manifest;
+    let schemes = manifest.default_auth.iter().filter_map(|name| manifest.auth.get(name));
+    // A renamed secret keeps its binding: the id decides, and the name shown is today's.
+    let bound = |secret: &SecretRef| session.vault.secret_by_id(secret.id).map_or_else(|| secret.name.clone(), |secret| secret.name);
+    ConnectionDetail {
+        summary: summary(shared, session, connection),
+        provider_version: manifest.version.to_string(),
+        provider_digest: connection.provider_digest.to_string(),
+        schemes: schemes.map(|scheme| scheme.describe()).collect(),
+        private: connection.allow_private,
+        custom_ca: connection.ca.is_some(),
+        settings: manifest.settings_with(&connection.settings).into_iter().collect(),
+        bindings: connection.bindings.iter().map(|(slot, secret)| (slot.clone(), bound(secret))).collect(),
+        created_ms: connection.created_ms,
+        accepted: connection.accepted.clone(),
+    }
+}
+
+pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let name = parse_connection(name)?;
+    let change: EditRequest = request::json(request).await?;
+    let session = shared.gate.session()?;
+    let provider = shared.providers.of(&*session.connection(&name)?)?.clone();
+    let manifest = &provider.manifest;
+    let mut connection = Connection::clone(&*session.connection(&name)?);
+    let mut settings = connection.settings;
+    settings.extend(change.settings);
+    connection.settings = check_settings(manifest, settings)?;
+    for (slot, secret) in change.bindings {
+        if !manifest.slots.iter().any(|known| known.name == slot) {
+            return Err(Fault::usage(format!("`{}` has no slot `{slot}`", manifest.name)));
+        }
+        let secret = session.vault.secret(&secret).ok_or_else(|| Fault::no_secret(&secret))?;
+        connection.bindings.insert(slot, SecretRef { id: secret.id, name: secret.name });
+    }
+    if let Some(pem) = change.ca {
+        connection.ca = Some(check_ca(pem)?);
+    }
+    for (operation, decision) in change.decisions {
+        if !manifest.operations.contains_key(&operation) {
+            return Err(Fault::no_operation(&name, &operation, &manifest.nearest_operations(operation.as_str(), 3)));
+        }
+        connection.accepted.insert(operation, decision);
+    }
+    let event = Event::ConnectionEdited {
+        connection: connection.name.clone(),
+        provider: connection.provider.clone(),
+        origin: connection.origin.clone(),
+        secrets: bound(&connection),
+        uid: shared.uid,
+    };
+    shared.intend(event).await?;
+    let sealed = Arc::clone(&session);
+    let connection = blocking(move || sealed.put_connection(connection)).await?;
+    answer::json(&detail(shared, &session, &provider, &connection))
+}
+
+pub(crate) async fn remove(shared: &Arc<Shared>, name: &str) -> Result<Answered, Fault> {
+    let name = parse_connection(name)?;
+    let session = shared.gate.session()?;
+    let connection = session.connection(&name)?;
+    shared.intend(Event::ConnectionRemoved { connection: name.clone(), uid: shared.uid }).await?;
+    blocking(move || session.remove_connection(&name)).await?;
+    answer::json(&json!({ "removed": connection.name }))
+}
+
+/// Calls the operation that the provider names for this, through the whole pipeline.
+pub(crate) async fn test(worker: &Worker, caller: Caller, name: &str) -> Result<Answered, Fault> {
+    let name = parse_connection(name)?;
+    let result = test_call(worker, caller, name).await?;
+    answer::json(&result)
+}
+
+async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Result<TestResult, Fault> {
+    let session = worker.shared.gate.session()?;
+    let connection = session.connection(&name)?;
+    let manifest = &worker.shared.providers.of(&connection)?.manifest;
+    let operation = manifest.test.clone().ok_or_else(|| Fault::usage(format!("provider `{}` names no operation to test with", manifest.name)))?;
+    if connection.accepted.get(&operation) != Some(&Suggestion::Allow) {
+        return Err(Fault::new(Code::PolicyDenied, format!("the test would call `{operation}`, which is not allowed")));
+    }
+    let started = Instant::now();
+    let what = What::Typed { operation: operation.clone(), input: json!({}), attachments: Vec::new() };
+    let reply = pipeline::call(worker, Ask { principal: caller.principal, connection: name, most: Effect::Read, what }).await?;
+    let status = match reply {
+        Reply::Result { .. } => 200,
+        Reply::Forwarded(mut forwarded) => {
+            let status = forwarded.answer.status;
+            let read = forwarded.answer.body.collect(MAX_TEST_BYTES).await;
+            forwarded.outcome.progress(&forwarded.answer.body);
+            forwarded.outcome.finish(read.as_ref().err().map(|error| error.code()));
+            read.map_err(|error| Fault::body(&error))?;
+            status
+        }
+    };
+    let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ok(TestResult { operation, status, ok: (200..300).contains(&status), duration_us })
+}
+
+/// The secrets of a connection, by name.
+fn bound(connection: &Connection) -> Vec<SecretName> {
+    connection.bindings.values().map(|secret| secret.name.clone()).collect()
+}
+
+/// Runs what waits for the disk or derives keys on a thread that may wait.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.map_err(Fault::broken)?
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}

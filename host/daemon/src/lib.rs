@@ -1,0 +1,28 @@
+//! The daemon: it composes the other crates and does nothing of its own. It does not parse, decide, inject or redact.
+//!
+//! Begin with [`pipeline`], which is one call from the asking to the answer. [`gate`] is the vault's door: while it is
+//! locked there is nothing in this process that could open a secret. [`start`] is how a process becomes the daemon.
+
+mod answer;
+mod calls;
+mod catalog;
+mod clock;
+mod connections;
+mod fault;
+mod gate;
+mod pipeline;
+mod providers;
+mod request;
+mod route;
+mod run;
+mod secrets;
+mod shared;
+mod socket;
+mod start;
+mod status;
+mod trail;
+mod vault;
+mod worker;
+
+pub use providers::Builtin;
+pub use start::{Options, StartError, run};

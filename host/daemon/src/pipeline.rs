@@ -1,0 +1,421 @@
+//! One call, from the asking to the answer.
+//!
+//! ```text
+//! build     a typed call: the provider's `start` makes the request; a raw one: the manifest's endpoints say what it is
+//! decide    policy gives a permit, which owns the request, or a denial
+//! record    the audit log takes the intent; durable first, unless it only reads
+//! send      egress opens the value, injects, sends, and cleans what comes back
+//! answer    straight to the caller, or to the provider's `resume`, and round again
+//! record    the outcome, however the call ended
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use kv_audit::{AuditLog, Claim, Code, Event, Outcome, Pending};
+use kv_egress::Answer;
+use kv_model::{
+    Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next, OperationName, Payload, Principal,
+    RawRequest, SettingName, Step,
+};
+use kv_policy::{Decision, Permit, Question};
+use kv_runtime::{Budget, Provider};
+use serde_json::Value;
+
+use crate::clock::now_ms;
+use crate::fault::Fault;
+use crate::gate::Session;
+use crate::shared::Shared;
+use crate::worker::Worker;
+
+/// What a caller asks for.
+pub(crate) struct Ask {
+    pub(crate) principal: Principal,
+    pub(crate) connection: ConnectionName,
+    /// The gravest effect that it wants to have.
+    pub(crate) most: Effect,
+    pub(crate) what: What,
+}
+
+pub(crate) enum What {
+    Raw(RawRequest),
+    Typed { operation: OperationName, input: Value, attachments: Vec<Attachment> },
+}
+
+/// What a caller gets.
+pub(crate) enum Reply {
+    /// The service's answer, as it streams. The outcome is recorded when it ends or is dropped.
+    Forwarded(Box<Forwarded>),
+    /// The provider's result, as JSON.
+    Result { call: CallId, json: String },
+}
+
+pub(crate) struct Forwarded {
+    pub(crate) call: CallId,
+    pub(crate) answer: Answer,
+    pub(crate) outcome: OutcomeGuard,
+    counted: Option<InFlight>,
+}
+
+/// As many requests as one call may send: a bounded listing of 1,000 items by pages of 100 takes ten.
+const MAX_SENDS: u32 = 100;
+/// As long as a provider may make one call wait, all waits together.
+const MAX_DELAY: Duration = Duration::from_secs(600);
+/// As much of an answer as is handed to a provider. A larger one fails the call: what a provider reads it reads whole.
+const MAX_RESUME_BYTES: usize = 8 << 20;
+
+/// A call under way.
+struct Running<'a> {
+    worker: &'a Worker,
+    session: Arc<Session>,
+    provider: Provider,
+    connection: Arc<Connection>,
+    principal: Principal,
+    most: Effect,
+    asked: OperationName,
+    declared: Effect,
+    call: Call,
+    sends: u32,
+    delayed: Duration,
+}
+
+/// Carries out one call. However it ends, the trail has it: as a refusal, or as intents with their outcomes.
+pub(crate) async fn call(worker: &Worker, ask: Ask) -> Result<Reply, Fault> {
+    let id = new_call_id()?;
+    let refused = Refused::of(&ask);
+    match until_locked(worker, id, ask).await {
+        Err(fault) if !fault.is_recorded() => {
+            worker.shared.event(refused.event(id, &fault))?;
+            Err(fault.of_call(id))
+        }
+        other => other.map_err(|fault| fault.of_call(id)),
+    }
+}
+
+async fn until_locked(worker: &Worker, id: CallId, ask: Ask) -> Result<Reply, Fault> {
+    let counted = InFlight::count(&worker.shared);
+    let session = worker.shared.gate.session()?;
+    let mut ended = session.ended();
+    tokio::select! {
+        biased;
+        _ = ended.wait_for(|ended| *ended) => Err(Fault::locked().map(|error| error.sent(kv_api::Sent::Unknown))),
+        reply = carry_out(worker, session.clone(), id, ask) => match reply {
+            Ok(Reply::Forwarded(mut forwarded)) => {
+                forwarded.counted = Some(counted);
+                Ok(Reply::Forwarded(forwarded))
+            }
+            other => other,
+        },
+    }
+}
+
+async fn carry_out(worker: &Worker, session: Arc<Session>, id: CallId, ask: Ask) -> Result<Reply, Fault> {
+    let connection = session.connection(&ask.connection)?;
+    let provider = worker.shared.providers.of(&connection)?.clone();
+    let settings = provider.manifest.settings_with(&connection.settings);
+    match ask.what {
+        What::Raw(raw) => {
+            let request = HttpRequest::from_caller(raw, &provider.manifest, id, &settings)
+                .map_err(|error| Fault::request(&connection.name, error))?;
+            let delivery = Delivery {
+                effect: request.effect(),
+                summary: String::new(),
+                repeatable: false,
+                delay_ms: 0,
+                next: Next::Forward,
+            };
+            let call = raw_call(id, &request, settings);
+            let (asked, declared) = (request.operation().clone(), request.effect());
+            let mut running = Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
+            let (answer, outcome) = running.send(request, &delivery).await?;
+            Ok(running.forward(answer, outcome))
+        }
+        What::Typed { operation, input, attachments } => {
+            let (asked, declared) = check_input(&provider, &connection, &operation, &input)?;
+            let call = Call { id, operation, input: input.to_string(), settings, now_ms: now_ms(), attachments };
+            let mut running = Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
+            running.converse().await
+        }
+    }
+}
+
+fn check_input(
+    provider: &Provider,
+    connection: &Connection,
+    operation: &OperationName,
+    input: &Value,
+) -> Result<(OperationName, Effect), Fault> {
+    let manifest = &provider.manifest;
+    let found = manifest
+        .operations
+        .get(operation)
+        .ok_or_else(|| Fault::no_operation(&connection.name, operation, &manifest.nearest_operations(operation.as_str(), 3)))?;
+    let Some(schema) = &found.input else {
+        let endpoints: Vec<_> =
+            manifest.endpoints.iter().filter(|endpoint| endpoint.operation == *operation).map(ToString::to_string).collect();
+        return Err(Fault::raw_only(&connection.name, operation, &endpoints));
+    };
+    schema.check(input).map_err(Fault::schema)?;
+    Ok((operation.clone(), manifest.effect_of(found)))
+}
+
+fn raw_call(id: CallId, request: &HttpRequest, settings: Vec<(SettingName, String)>) -> Call {
+    Call { id, operation: request.operation().clone(), input: String::new(), settings, now_ms: now_ms(), attachments: Vec::new() }
+}
+
+impl<'a> Running<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a call, named once")]
+    fn new(
+        worker: &'a Worker,
+        session: Arc<Session>,
+        provider: Provider,
+        connection: Arc<Connection>,
+        principal: Principal,
+        most: Effect,
+        asked: OperationName,
+        declared: Effect,
+        call: Call,
+    ) -> Self {
+        Self { worker, session, provider, connection, principal, most, asked, declared, call, sends: 0, delayed: Duration::ZERO }
+    }
+
+    /// The provider's steps, until there is an answer.
+    async fn converse(&mut self) -> Result<Reply, Fault> {
+        let mut step = self.step(None).await?;
+        loop {
+            let (request, delivery) = match step {
+                Step::Done(json) => return Ok(Reply::Result { call: self.call.id, json }),
+                Step::Send { request, delivery } => (request, delivery),
+            };
+            let manifest = &self.provider.manifest;
+            let request = HttpRequest::from_provider(request, manifest, self.call.id, &self.call.settings, &self.call.attachments)
+                .map_err(|error| Fault::provider_request(&manifest.name, error))?;
+            let (answer, outcome) = self.send(request, &delivery).await?;
+            let state = match delivery.next {
+                Next::Forward => return Ok(self.forward(answer, outcome)),
+                Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => return Ok(self.forward(answer, outcome)),
+                Next::ForwardSuccess(state) | Next::Resume(state) => state,
+            };
+            let response = read_whole(answer, outcome).await?;
+            step = self.step(Some((state, response))).await?;
+        }
+    }
+
+    /// Decide, record, send.
+    async fn send(&mut self, request: HttpRequest, delivery: &Delivery) -> Result<(Answer, OutcomeGuard), Fault> {
+        if self.sends >= MAX_SENDS {
+            return Err(Fault::new(kv_api::Code::Upstream, format!("the provider wanted to send more than {MAX_SENDS} requests"))
+                .reason("provider"));
+        }
+        self.wait(delivery.delay_ms).await?;
+        let question = Question {
+            principal: self.principal.clone(),
+            call: self.call.id,
+            step: self.sends,
+            connection: Arc::clone(&self.connection),
+            asked: self.asked.clone(),
+            declared: self.declared,
+            effect: request.effect().graver(delivery.effect),
+            most: self.most,
+            summary: delivery.summary.clone(),
+            request,
+        };
+        self.sends += 1;
+        let sent_bytes = question.request.body().data.len() as u64;
+        let permit = self.decide(question)?;
+        let audit = &self.worker.shared.audit;
+        let recorded = audit.record_intent(permit, now_ms()).await.map_err(Fault::audit)?;
+        let (recorded, pending) = recorded;
+        let mut outcome = OutcomeGuard::new(Arc::clone(audit), pending, sent_bytes);
+        match self.worker.egress.send(recorded, &self.call.settings, &self.session.vault, now_ms()).await {
+            Ok(answer) => {
+                outcome.answered(&answer);
+                Ok((answer, outcome))
+            }
+            Err(error) => {
+                outcome.failed(&error);
+                Err(Fault::send(&error))
+            }
+        }
+    }
+
+    fn decide(&self, question: Question) -> Result<Permit, Fault> {
+        match kv_policy::decide(question) {
+            Decision::Allow(permit) => Ok(permit),
+            Decision::Deny(denial) => {
+                self.worker.shared.audit.record_denial(&denial, now_ms()).map_err(Fault::audit)?;
+                Err(Fault::denied(&denial))
+            }
+        }
+    }
+
+    async fn wait(&mut self, delay_ms: u32) -> Result<(), Fault> {
+        let delay = Duration::from_millis(delay_ms.into());
+        self.delayed += delay;
+        if self.delayed > MAX_DELAY {
+            return Err(Fault::new(kv_api::Code::Upstream, "the provider wanted to wait for more than ten minutes").reason("provider"));
+        }
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        Ok(())
+    }
+
+    fn forward(&self, answer: Answer, outcome: OutcomeGuard) -> Reply {
+        Reply::Forwarded(Box::new(Forwarded { call: self.call.id, answer, outcome, counted: None }))
+    }
+
+    /// One step of the provider: here, if it is quick, and otherwise once more on a thread of its own. A step is a pure
+    /// function, so beginning it anew changes nothing.
+    async fn step(&self, answer: Option<(String, HttpResponse)>) -> Result<Step, Fault> {
+        let run = |provider: &Provider, call: &Call, answer: &Option<(String, HttpResponse)>, budget: Budget| match answer {
+            None => provider.start(call, budget),
+            Some((state, response)) => provider.resume(call, state, response, budget),
+        };
+        let name = &self.provider.manifest.name;
+        match run(&self.provider, &self.call, &answer, Budget::Inline) {
+            Err(error) if error.wants_full_budget() => {}
+            done => return done.map_err(|error| Fault::step(name, error)),
+        }
+        let (provider, call) = (self.provider.clone(), self.call.clone());
+        tokio::task::spawn_blocking(move || run(&provider, &call, &answer, Budget::Full))
+            .await
+            .map_err(Fault::broken)?
+            .map_err(|error| Fault::step(name, error))
+    }
+}
+
+async fn read_whole(answer: Answer, mut outcome: OutcomeGuard) -> Result<HttpResponse, Fault> {
+    let Answer { status, headers, mut body } = answer;
+    let read = body.collect(MAX_RESUME_BYTES).await;
+    outcome.progress(&body);
+    match read {
+        Ok(data) => {
+            outcome.finish(None);
+            let body = match String::from_utf8(data.into()) {
+                Ok(text) => Payload::Text(text),
+                Err(error) => Payload::Bytes(error.into_bytes()),
+            };
+            Ok(HttpResponse { status, headers, body })
+        }
+        Err(error) => {
+            outcome.finish(Some(error.code()));
+            Err(Fault::body(&error))
+        }
+    }
+}
+
+/// Records the outcome exactly once: when told to, or when dropped, since then the caller has gone or the vault was locked.
+pub(crate) struct OutcomeGuard {
+    audit: Arc<AuditLog>,
+    /// What is still to be recorded. `None`: it has been.
+    open: Option<(Pending, Outcome)>,
+    started: std::time::Instant,
+}
+
+impl OutcomeGuard {
+    fn new(audit: Arc<AuditLog>, pending: Pending, bytes_out: u64) -> Self {
+        let outcome = Outcome {
+            sent: kv_audit::Sent::Unknown,
+            status: None,
+            bytes_in: 0,
+            bytes_out,
+            duration_us: 0,
+            redactions: 0,
+            error_code: None,
+        };
+        Self { audit, open: Some((pending, outcome)), started: std::time::Instant::now() }
+    }
+
+    fn answered(&mut self, answer: &Answer) {
+        if let Some((_, outcome)) = &mut self.open {
+            outcome.status = Some(answer.status);
+            outcome.sent = kv_audit::Sent::Yes;
+            outcome.redactions = answer.body.hits().values().sum();
+        }
+    }
+
+    /// How far the body has come.
+    pub(crate) fn progress(&mut self, body: &kv_egress::Body) {
+        if let Some((_, outcome)) = &mut self.open {
+            outcome.bytes_in = body.received();
+            outcome.redactions = body.hits().values().sum();
+        }
+    }
+
+    fn failed(&mut self, error: &kv_egress::SendError) {
+        if let Some((_, outcome)) = &mut self.open {
+            outcome.sent = match error.sent() {
+                kv_egress::Sent::No => kv_audit::Sent::No,
+                kv_egress::Sent::Unknown => kv_audit::Sent::Unknown,
+                kv_egress::Sent::Yes => kv_audit::Sent::Yes,
+            };
+        }
+        self.finish(Some(error.code()));
+    }
+
+    /// Records it: with no code when all went well.
+    pub(crate) fn finish(&mut self, code: Option<&'static str>) {
+        let Some((pending, mut outcome)) = self.open.take() else { return };
+        outcome.error_code = code;
+        outcome.duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        // A log that took the intent and not this is unhealthy from here on: it refuses the next intent and says why.
+        let _ = self.audit.record_outcome(pending, outcome, now_ms());
+    }
+}
+
+impl Drop for OutcomeGuard {
+    fn drop(&mut self) {
+        self.finish(Some("cut_off"));
+    }
+}
+
+/// Counts a call while it runs.
+struct InFlight(Arc<Shared>);
+
+impl InFlight {
+    fn count(shared: &Arc<Shared>) -> Self {
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a call that comes to nothing leaves in the trail: what the caller named, as its claim.
+struct Refused {
+    principal: Principal,
+    connection: String,
+    operation: Option<String>,
+}
+
+impl Refused {
+    fn of(ask: &Ask) -> Self {
+        let operation = match &ask.what {
+            What::Raw(_) => None,
+            What::Typed { operation, .. } => Some(operation.to_string()),
+        };
+        Self { principal: ask.principal.clone(), connection: ask.connection.to_string(), operation }
+    }
+
+    fn event(self, id: CallId, fault: &Fault) -> Event {
+        Event::Refused {
+            call: Some(id),
+            principal: self.principal,
+            connection: Some(Claim::cut(&self.connection)),
+            operation: self.operation.as_deref().map(Claim::cut),
+            code: Code::new(fault.stable_code()),
+        }
+    }
+}
+
+fn new_call_id() -> Result<CallId, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Fault::broken)?;
+    Ok(CallId::from_bytes(bytes))
+}

@@ -1,0 +1,116 @@
+//! Which verb goes where. Every verb of the API stands in one of the two matches below; the agents' socket reaches only
+//! the first.
+
+use std::rc::Rc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::header::TE;
+use kv_api::{API_VERSION, Code, wire};
+use kv_model::{Principal, PrincipalName};
+
+use crate::answer::{self, Answered};
+use crate::fault::Fault;
+use crate::worker::{Door, Worker};
+use crate::{calls, catalog, connections, run, secrets, status, trail, vault};
+
+/// Who speaks, from where.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) door: Door,
+    pub(crate) principal: Principal,
+    /// It takes trailers.
+    pub(crate) trailers: bool,
+}
+
+/// Answers one request. It never fails: an error is an answer.
+pub(crate) async fn handle(worker: Rc<Worker>, door: Door, uid: u32, request: Request<Incoming>) -> Answered {
+    let answer = match caller(door, uid, &request) {
+        Ok(caller) => route(&worker, caller, request).await,
+        Err(fault) => Err(fault),
+    };
+    answer.unwrap_or_else(answer::error)
+}
+
+fn caller(door: Door, uid: u32, request: &Request<Incoming>) -> Result<Caller, Fault> {
+    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("\u{fffd}"));
+    if header(wire::VERSION_HEADER) != Some("1") {
+        const _: () = assert!(API_VERSION == 1);
+        return Err(Fault::new(
+            Code::DaemonUnreachable,
+            format!("this daemon ({}) speaks version {API_VERSION} of its API, and the caller another", env!("CARGO_PKG_VERSION")),
+        )
+        .reason("version")
+        .next("kv daemon restart"));
+    }
+    let principal = match door {
+        Door::Human => Principal::Operator { uid },
+        Door::Agent => {
+            let name = header(wire::AGENT_HEADER).unwrap_or("unnamed");
+            let name = PrincipalName::parse(name).map_err(|error| Fault::usage(error.to_string()))?;
+            Principal::Agent { name, uid }
+        }
+    };
+    let trailers = request.headers().get(TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    Ok(Caller { door, principal, trailers })
+}
+
+async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let method = request.method().as_str().to_owned();
+    let shared = &worker.shared;
+    match (method.as_str(), segments.as_slice()) {
+        ("GET", ["v1", "status"]) => return status::status(shared),
+        ("GET", ["v1", "connections"]) => return catalog::connections(shared),
+        ("GET", ["v1", "operations"]) => return catalog::operations(shared, request.uri().query()),
+        ("GET", ["v1", "operations", connection, operation]) => return catalog::operation(shared, connection, operation),
+        ("GET", ["v1", "search"]) => return catalog::search(shared, request.uri().query()),
+        ("POST", ["v1", "call"]) => return calls::typed(worker, caller, request).await,
+        ("POST", ["v1", "api"]) => return calls::raw(worker, caller, request).await,
+        _ if caller.door == Door::Agent => return Err(not_here(&method, &path)),
+        _ => {}
+    }
+    match (method.as_str(), segments.as_slice()) {
+        ("POST", ["v1", "vault", "init"]) => vault::init(shared, request).await,
+        ("POST", ["v1", "vault", "unlock"]) => vault::unlock(shared, request).await,
+        ("POST", ["v1", "vault", "lock"]) => vault::lock(shared),
+        ("POST", ["v1", "vault", "passwd"]) => vault::passwd(shared, request).await,
+        ("GET", ["v1", "secrets"]) => secrets::list(shared),
+        ("POST", ["v1", "secrets"]) => secrets::set(shared, request).await,
+        ("GET", ["v1", "secrets", name]) => secrets::show(shared, name),
+        ("POST", ["v1", "secrets", name, "rotate"]) => secrets::rotate(shared, name, request).await,
+        ("POST", ["v1", "secrets", name, "rename"]) => secrets::rename(shared, name, request).await,
+        ("DELETE", ["v1", "secrets", name]) => secrets::remove(shared, name).await,
+        ("GET", ["v1", "providers"]) => catalog::providers(shared),
+        ("POST", ["v1", "connections"]) => connections::connect(shared, request).await,
+        ("GET", ["v1", "connections", name]) => connections::show(shared, name),
+        ("POST", ["v1", "connections", name, "edit"]) => connections::edit(shared, name, request).await,
+        ("POST", ["v1", "connections", name, "test"]) => connections::test(worker, caller, name).await,
+        ("DELETE", ["v1", "connections", name]) => connections::remove(shared, name).await,
+        ("GET", ["v1", "audit"]) => trail::read(shared, request.uri().query()),
+        ("POST", ["v1", "audit", "verify"]) => trail::verify(shared).await,
+        ("GET", ["v1", "doctor"]) => status::doctor(shared).await,
+        ("POST", ["v1", "run"]) => run::start(shared, request).await,
+        ("POST", ["v1", "run", id, "mask"]) => run::mask(shared, id, request).await,
+        ("POST", ["v1", "run", id, "end"]) => run::end(shared, id, request).await,
+        ("POST", ["v1", "daemon", "stop"]) => status::stop(shared),
+        _ => Err(not_here(&method, &path)),
+    }
+}
+
+fn not_here(method: &str, path: &str) -> Fault {
+    let path: String = path.chars().filter(|c| !c.is_control()).take(80).collect();
+    Fault::new(Code::NotFound, format!("this socket has no verb `{method} {path}`")).reason("verb")
+}
+
+/// The parameters of a query, decoded; each at most once.
+pub(crate) fn parameters(query: Option<&str>) -> Result<serde_json::Map<String, serde_json::Value>, Fault> {
+    let mut map = serde_json::Map::new();
+    for (key, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if map.insert(key.to_string(), value.into_owned().into()).is_some() {
+            return Err(Fault::usage("a parameter is given twice"));
+        }
+    }
+    Ok(map)
+}

@@ -1,0 +1,155 @@
+//! Commands that a person runs with some secrets in their environment, or with none: the daemon hands out exactly the
+//! named values, says which variables hold a secret they should not, and masks what the command prints.
+//!
+//! This is an exposure, and priced as one: the passphrase is asked for again, and the trail names every secret.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::Incoming;
+use kv_api::{Code, HiddenBytes, RunEnd, RunRequest, RunStart};
+use kv_audit::{Claim, Event};
+use kv_model::{CallId, SecretName};
+use serde_json::json;
+
+use crate::answer::{self, Answered};
+use crate::clock::now_ms;
+use crate::connections::blocking;
+use crate::fault::Fault;
+use crate::gate::Session;
+use crate::request;
+use crate::shared::Shared;
+use crate::vault::{passphrase, unlock_failed};
+
+/// As many runs as are under way at once.
+const MAX_RUNS: usize = 256;
+/// As many variables as an environment may have; far over what systems give a process.
+const MAX_VARIABLES: usize = 4096;
+
+/// Variables that no secret may be put in: they load code, change what is run, or redirect what it reads.
+const REFUSED: [&str; 21] = [
+    "BASH_ENV", "CDPATH", "ENV", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND", "HOME", "IFS", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PATH",
+    "PERL5LIB", "PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "RUBYOPT", "SHELL", "SHELLOPTS",
+];
+
+/// The runs under way.
+#[derive(Default)]
+pub(crate) struct Runs(Mutex<HashSet<CallId>>);
+
+impl Runs {
+    fn under_way(&self) -> MutexGuard<'_, HashSet<CallId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn end_all(&self) {
+        self.under_way().clear();
+    }
+}
+
+pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let wanted: RunRequest = request::json(request).await?;
+    let session = shared.gate.session()?;
+    if wanted.environment.len() > MAX_VARIABLES {
+        return Err(Fault::usage(format!("an environment of over {MAX_VARIABLES} variables")));
+    }
+    let program: String = wanted.program.chars().filter(|c| !c.is_control()).take(100).collect();
+    if !wanted.secrets.is_empty() {
+        if let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await {
+            unlock_failed(shared, &fault)?;
+            return Err(fault);
+        }
+    }
+    let patterns = patterns(shared, &session).await?;
+    let holds_secret = |value: &HiddenBytes| patterns.find_any(value.reveal());
+    let strip: Vec<_> = wanted.environment.iter().filter(|(_, value)| holds_secret(value)).map(|(name, _)| name.clone()).collect();
+    let id = new_id()?;
+    let secrets = wanted.secrets.clone();
+    shared.intend(Event::RunStarted { run: id, command: Claim::cut(&program), secrets, uid: shared.uid }).await?;
+    let values = wanted.secrets.iter().map(|name| value_of(&session, name)).collect::<Result<_, _>>()?;
+    let mut runs = shared.runs.under_way();
+    if runs.len() >= MAX_RUNS {
+        return Err(Fault::new(Code::Conflict, format!("{MAX_RUNS} runs are under way already")));
+    }
+    runs.insert(id);
+    drop(runs);
+    answer::json(&RunStart { run: id.to_string(), values, strip })
+}
+
+async fn prove_presence(session: &Arc<Session>, given: Option<&kv_api::Hidden>) -> Result<(), Fault> {
+    let given = given.ok_or_else(|| {
+        Fault::new(Code::NeedsHuman, "handing out a value takes a person: the passphrase is asked for again").reason("passphrase")
+    })?;
+    let passphrase = passphrase(given)?;
+    let vault = Arc::clone(&session.vault);
+    blocking(move || vault.verify_passphrase(&passphrase, now_ms()).map_err(Fault::unlock)).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person asked, with the passphrase, for this value in a command's environment")]
+fn value_of(session: &Session, name: &SecretName) -> Result<(SecretName, HiddenBytes), Fault> {
+    let upper = name.as_str().to_ascii_uppercase();
+    if REFUSED.contains(&upper.as_str()) || kv_harden::is_scrubbed(&upper) {
+        return Err(Fault::usage(format!("`{name}` is a variable that steers programs: it cannot carry a secret"))
+            .next(format!("kv secret rename {name} OTHER_NAME")));
+    }
+    let meta = session.vault.secret(name).ok_or_else(|| Fault::no_secret(name))?;
+    let value = session.vault.open_secret(meta.id).map_err(Fault::read)?;
+    if value.expose().contains(&0) {
+        return Err(Fault::usage(format!("`{name}` holds a NUL byte, which no environment variable can")));
+    }
+    Ok((name.clone(), HiddenBytes::new(value.expose().to_vec())))
+}
+
+/// Masks a stream: what comes in as the request's body goes out, cleaned, as the answer's, while it comes.
+pub(crate) async fn mask(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let session = shared.gate.session()?;
+    if !CallId::parse(id).is_some_and(|id| shared.runs.under_way().contains(&id)) {
+        return Err(no_run());
+    }
+    let patterns = patterns(shared, &session).await?;
+    let state = Some((request.into_body(), kv_redact::Stream::new(patterns)));
+    Ok(answer::lines(unfold(state, |state| async move {
+        let (mut body, mut stream) = state?;
+        let mut out = Vec::new();
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    stream.push(&data, &mut out);
+                    if !out.is_empty() {
+                        return Some((Bytes::from(out), Some((body, stream))));
+                    }
+                }
+                // The command's output is over, or its run broke off: what was held back goes out, masked.
+                Some(Err(_)) | None => {
+                    stream.finish(&mut out);
+                    return Some((Bytes::from(out), None));
+                }
+            }
+        }
+    })))
+}
+
+pub(crate) async fn end(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let ended: RunEnd = request::json(request).await?;
+    let run = CallId::parse(id).filter(|id| shared.runs.under_way().remove(id)).ok_or_else(no_run)?;
+    shared.event(Event::RunEnded { run, exit_code: ended.exit_code, signal: ended.signal, redactions: ended.masked })?;
+    answer::json(&json!({ "ended": true }))
+}
+
+fn no_run() -> Fault {
+    Fault::new(Code::NotFound, "there is no such run")
+}
+
+async fn patterns(shared: &Shared, session: &Session) -> Result<Arc<kv_redact::Patterns>, Fault> {
+    shared.egress.patterns(&session.vault, now_ms()).await.map_err(|error| Fault::send(&error))
+}
+
+fn new_id() -> Result<CallId, Fault> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Fault::broken)?;
+    Ok(CallId::from_bytes(bytes))
+}

@@ -1,0 +1,189 @@
+//! Secrets by name: what there is, new values in, old ones out. No verb here gives a value back.
+
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use kv_api::{Code, ConnectRequest, HiddenBytes, RenameRequest, SecretInfo, SetRequest, SetResult, ValueRequest};
+use kv_audit::Event;
+use kv_model::{ConnectionName, SecretId, SecretName, Slot};
+use kv_runtime::Provider;
+use kv_vault::{DocumentKind, SecretMeta, SecretValue};
+use serde_json::json;
+
+use crate::answer::{self, Answered};
+use crate::clock::now_ms;
+use crate::connections::{self, blocking};
+use crate::fault::Fault;
+use crate::gate::Session;
+use crate::providers::label;
+use crate::request;
+use crate::shared::Shared;
+
+/// Shorter than this, a value occurs by chance in answers, and masking it would be noise; see `docs/SECURITY.md`.
+const LEAST_REDACTABLE: usize = 12;
+
+pub(crate) fn list(shared: &Shared) -> Result<Answered, Fault> {
+    let session = shared.gate.session()?;
+    let secrets: Vec<_> = session.vault.secrets().into_iter().map(|meta| info(&session, meta)).collect();
+    answer::json(&secrets)
+}
+
+pub(crate) fn show(shared: &Shared, name: &str) -> Result<Answered, Fault> {
+    let session = shared.gate.session()?;
+    let name = parse(name)?;
+    let meta = session.vault.secret(&name).ok_or_else(|| Fault::no_secret(&name))?;
+    answer::json(&info(&session, meta))
+}
+
+pub(crate) async fn set(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let SetRequest { name, value } = request::json(request).await?;
+    let session = shared.gate.session()?;
+    if session.vault.secret(&name).is_some() {
+        return Err(Fault::new(Code::Conflict, format!("there is a secret `{name}` already")).next(format!("kv secret rotate {name}")));
+    }
+    let known = shared.providers.recognise(name.as_str());
+    let warnings = warnings(&value, known);
+    let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
+    shared.intend(Event::SecretSet { secret: name.clone(), version: 1, uid: shared.uid }).await?;
+    let meta = store(&session, note, move |session| session.vault.put_secret(&name, SecretValue::new(value.take()), now_ms())).await?;
+    let connection = match known {
+        Some((provider, _)) => connect_usual(shared, &session, provider).await?,
+        None => None,
+    };
+    answer::json(&SetResult { secret: info(&session, meta), connection, warnings })
+}
+
+/// Makes the connection that has the provider's own name, unless there is one, or another slot is still unfilled.
+async fn connect_usual(shared: &Arc<Shared>, session: &Arc<Session>, provider: &Provider) -> Result<Option<kv_api::ConnectionDetail>, Fault> {
+    let manifest = &provider.manifest;
+    let Ok(name) = ConnectionName::parse(manifest.name.as_str()) else { return Ok(None) };
+    if session.connections().contains_key(&name) {
+        return Ok(None);
+    }
+    let wanted = ConnectRequest {
+        provider: manifest.name.clone(),
+        name,
+        origin: None,
+        ca: None,
+        settings: Default::default(),
+        bindings: Default::default(),
+        allow_private: false,
+        preview: false,
+        replace: false,
+    };
+    match connections::plan(session, provider, wanted) {
+        Ok(connection) => {
+            let made = connections::make(shared, session, connection).await?;
+            Ok(Some(connections::detail(shared, session, provider, &made)))
+        }
+        // A provider with a second slot or a needed setting is connected by hand.
+        Err(fault) if matches!(fault.error().code, Code::NotFound | Code::Usage) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+pub(crate) async fn rotate(shared: &Arc<Shared>, name: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let name = parse(name)?;
+    let ValueRequest { value } = request::json(request).await?;
+    let session = shared.gate.session()?;
+    let before = session.vault.secret(&name).ok_or_else(|| Fault::no_secret(&name))?;
+    let known = shared.providers.recognise(name.as_str());
+    let warnings = warnings(&value, known);
+    let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
+    shared.intend(Event::SecretRotated { secret: name.clone(), version: before.version.saturating_add(1), uid: shared.uid }).await?;
+    let meta = store(&session, note, move |session| session.vault.rotate_secret(&name, SecretValue::new(value.take()), now_ms())).await?;
+    answer::json(&SetResult { secret: info(&session, meta), connection: None, warnings })
+}
+
+pub(crate) async fn rename(shared: &Arc<Shared>, name: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+    let name = parse(name)?;
+    let RenameRequest { to } = request::json(request).await?;
+    let session = shared.gate.session()?;
+    session.vault.secret(&name).ok_or_else(|| Fault::no_secret(&name))?;
+    shared.intend(Event::SecretRenamed { secret: name.clone(), to: to.clone(), uid: shared.uid }).await?;
+    let vault = Arc::clone(&session.vault);
+    let meta = blocking(move || vault.rename_secret(&name, &to).map_err(Fault::write)).await?;
+    answer::json(&info(&session, meta))
+}
+
+pub(crate) async fn remove(shared: &Arc<Shared>, name: &str) -> Result<Answered, Fault> {
+    let name = parse(name)?;
+    let session = shared.gate.session()?;
+    let meta = session.vault.secret(&name).ok_or_else(|| Fault::no_secret(&name))?;
+    let bound = bound_to(&session, meta.id);
+    if !bound.is_empty() {
+        let names: Vec<_> = bound.iter().map(ConnectionName::as_str).collect();
+        return Err(Fault::new(Code::Conflict, format!("`{name}` is bound to {}", names.join(", ")))
+            .next(format!("kv connection remove {}", names.join(" "))));
+    }
+    shared.intend(Event::SecretRemoved { secret: name.clone(), uid: shared.uid }).await?;
+    let vault = Arc::clone(&session.vault);
+    let removed = name.clone();
+    blocking(move || vault.remove_secret(&name, now_ms()).map_err(Fault::write)).await?;
+    answer::json(&json!({ "removed": removed }))
+}
+
+/// Writes a secret and its label.
+async fn store(
+    session: &Arc<Session>,
+    note: Option<String>,
+    write: impl FnOnce(&Session) -> Result<SecretMeta, kv_vault::WriteError> + Send + 'static,
+) -> Result<SecretMeta, Fault> {
+    let session = Arc::clone(session);
+    blocking(move || {
+        let meta = write(&session).map_err(Fault::write)?;
+        let note = note.unwrap_or_default();
+        session.vault.put_document(DocumentKind::SecretLabel, &meta.id.to_string(), note.as_bytes()).map_err(Fault::write)?;
+        Ok(meta)
+    })
+    .await
+}
+
+/// What a value is, as noted when it was stored: "test key".
+pub(crate) fn label_of(session: &Session, id: SecretId) -> Option<String> {
+    let note = session.vault.document(DocumentKind::SecretLabel, &id.to_string()).ok()??;
+    String::from_utf8(note.to_vec()).ok().filter(|label| !label.is_empty())
+}
+
+fn info(session: &Session, meta: SecretMeta) -> SecretInfo {
+    SecretInfo {
+        connections: bound_to(session, meta.id),
+        label: label_of(session, meta.id),
+        name: meta.name,
+        version: meta.version,
+        created_ms: meta.created_ms,
+        changed_ms: meta.changed_ms,
+        length: meta.length,
+    }
+}
+
+fn bound_to(session: &Session, id: SecretId) -> Vec<ConnectionName> {
+    let connections = session.connections();
+    let bound = connections.values().filter(|connection| connection.bindings.values().any(|secret| secret.id == id));
+    bound.map(|connection| connection.name.clone()).collect()
+}
+
+/// What is odd about a value. It is stored all the same: the person may know better.
+fn warnings(value: &HiddenBytes, known: Option<(&Provider, &Slot)>) -> Vec<String> {
+    let bytes = value.reveal();
+    let mut warnings = Vec::new();
+    if bytes.len() < LEAST_REDACTABLE {
+        warnings.push(format!("it is shorter than {LEAST_REDACTABLE} bytes: kv cannot promise to find it in answers"));
+    }
+    let unfit = |b: &u8| !(0x20..0x7f).contains(b);
+    if known.is_some() && (bytes.iter().any(unfit) || bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ')) {
+        warnings.push("it has characters that no HTTP header takes: check how it was copied".to_owned());
+    }
+    if let Some((provider, slot)) = known
+        && !slot.prefixes.is_empty()
+        && label(slot, bytes).is_none()
+    {
+        warnings.push(format!("it does not begin as keys of {} do", provider.manifest.title));
+    }
+    warnings
+}
+
+fn parse(name: &str) -> Result<SecretName, Fault> {
+    SecretName::parse(name).map_err(|error| Fault::usage(error.to_string()))
+}

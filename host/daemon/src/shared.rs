@@ -1,0 +1,101 @@
+//! What all workers share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use kv_api::home::Home;
+use kv_audit::{AuditLog, Event, LockCause};
+use kv_vault::DocumentKind;
+use tokio::sync::watch;
+
+use crate::clock::now_ms;
+use crate::fault::Fault;
+use crate::gate::{Gate, Session};
+use crate::providers::Providers;
+use crate::run::Runs;
+
+pub(crate) struct Shared {
+    pub(crate) home: Home,
+    pub(crate) uid: u32,
+    pub(crate) started: Instant,
+    pub(crate) gate: Gate,
+    pub(crate) providers: Providers,
+    pub(crate) audit: Arc<AuditLog>,
+    pub(crate) egress: Arc<kv_egress::Shared>,
+    pub(crate) runs: Runs,
+    pub(crate) in_flight: AtomicUsize,
+    /// What could not be done for the process's own safety at its start.
+    pub(crate) warnings: Vec<String>,
+    /// Set when the daemon is to end.
+    pub(crate) stop: watch::Sender<bool>,
+    /// The entry up to which the vault knows the trail.
+    anchored: Mutex<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        home: Home,
+        gate: Gate,
+        providers: Providers,
+        audit: Arc<AuditLog>,
+        warnings: Vec<String>,
+    ) -> Self {
+        Self {
+            home,
+            uid: rustix::process::getuid().as_raw(),
+            started: Instant::now(),
+            gate,
+            providers,
+            audit,
+            egress: kv_egress::Shared::new(kv_egress::Limits::default()),
+            runs: Runs::default(),
+            in_flight: AtomicUsize::new(0),
+            warnings,
+            stop: watch::Sender::new(false),
+            anchored: Mutex::new(0),
+        }
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Records what is about to be done to kv itself, and returns when that is durable: what cannot be recorded is not done.
+    pub(crate) async fn intend(&self, event: Event) -> Result<(), Fault> {
+        self.audit.record_event_durably(event, now_ms()).await.map(|_| ()).map_err(Fault::audit)
+    }
+
+    /// Records what happened.
+    pub(crate) fn event(&self, event: Event) -> Result<(), Fault> {
+        self.audit.record_event(event, now_ms()).map(|_| ()).map_err(Fault::audit)
+    }
+
+    /// Writes the trail's head into the vault, so that a cut tail is noticed.
+    pub(crate) fn anchor(&self, session: &Session) -> Result<(), Fault> {
+        let head = self.audit.head();
+        let mut anchored = self.anchored.lock().unwrap_or_else(PoisonError::into_inner);
+        if *anchored == head.seq {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(&head).map_err(Fault::broken)?;
+        session.vault.put_document(DocumentKind::AuditHead, "head", &bytes).map_err(Fault::write)?;
+        *anchored = head.seq;
+        Ok(())
+    }
+
+    /// Locks the vault: the trail's head goes in while it can, then the keys and every pattern made of secrets go.
+    pub(crate) fn lock(&self, cause: LockCause) -> Result<bool, Fault> {
+        let anchored = match self.gate.session() {
+            Ok(session) => self.anchor(&session),
+            Err(_) => Ok(()),
+        };
+        let was_open = self.gate.lock();
+        self.egress.forget();
+        self.runs.end_all();
+        if was_open {
+            self.event(Event::Locked { cause })?;
+        }
+        anchored.map(|()| was_open)
+    }
+}

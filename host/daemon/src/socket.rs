@@ -1,0 +1,152 @@
+//! The two sockets: adopted from systemd or launchd, or bound here in a directory that only this user can enter.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use kv_api::home::Home;
+
+pub(crate) struct Sockets {
+    pub(crate) agent: UnixListener,
+    pub(crate) human: UnixListener,
+    /// What this process bound, and so removes when it ends. Adopted sockets are their manager's.
+    pub(crate) bound: Vec<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    #[error("another daemon answers at {0}")]
+    Busy(PathBuf),
+    #[error("{path} {why}")]
+    Place { path: PathBuf, why: &'static str },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{0} sockets were handed over; kv takes two: the agents', then the person's")]
+    Handed(usize),
+    #[error("the socket's path {0} is over 100 bytes, more than the system takes")]
+    TooLong(PathBuf),
+}
+
+/// `sun_path` holds 108 bytes on Linux and 104 on macOS.
+const MAX_PATH: usize = 100;
+
+impl Sockets {
+    pub(crate) fn open(home: &Home) -> Result<Self, SocketError> {
+        let mut handed = listenfd::ListenFd::from_env();
+        match handed.len() {
+            0 => {}
+            2 => {
+                let mut take = |index| {
+                    let path = PathBuf::from(format!("handed-over socket {index}"));
+                    match handed.take_unix_listener(index) {
+                        Ok(Some(listener)) => Ok(listener),
+                        Ok(None) => Err(SocketError::Handed(0)),
+                        Err(source) => Err(SocketError::Io { path, source }),
+                    }
+                };
+                return nonblocking(Sockets { agent: take(0)?, human: take(1)?, bound: Vec::new() });
+            }
+            other => return Err(SocketError::Handed(other)),
+        }
+        private_directory(&home.runtime)?;
+        let (agent, human) = (home.agent_socket(), home.human_socket());
+        nonblocking(Sockets { agent: bind(&agent)?, human: bind(&human)?, bound: vec![agent, human] })
+    }
+
+    pub(crate) fn unlink(&self) {
+        for path in &self.bound {
+            // Gone already is as good.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn nonblocking(sockets: Sockets) -> Result<Sockets, SocketError> {
+    for listener in [&sockets.agent, &sockets.human] {
+        listener.set_nonblocking(true).map_err(|source| SocketError::Io { path: "a socket".into(), source })?;
+    }
+    Ok(sockets)
+}
+
+fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+    let error = |source| SocketError::Io { path: path.to_owned(), source };
+    if path.as_os_str().len() > MAX_PATH {
+        return Err(SocketError::TooLong(path.to_owned()));
+    }
+    match fs::symlink_metadata(path) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+        Err(other) => return Err(error(other)),
+        Ok(found) if !found.file_type().is_socket() || found.uid() != rustix::process::getuid().as_raw() => {
+            return Err(SocketError::Place { path: path.to_owned(), why: "is there already and is no socket of ours" });
+        }
+        Ok(_) => {
+            if UnixStream::connect(path).is_ok() {
+                return Err(SocketError::Busy(path.to_owned()));
+            }
+            fs::remove_file(path).map_err(error)?;
+        }
+    }
+    let listener = UnixListener::bind(path).map_err(error)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(error)?;
+    Ok(listener)
+}
+
+/// Makes a directory that only this user enters, or checks that it is one: a directory, ours, 0700, no symbolic link.
+pub(crate) fn private_directory(path: &Path) -> Result<(), SocketError> {
+    let error = |source| SocketError::Io { path: path.to_owned(), source };
+    let place = |why| Err(SocketError::Place { path: path.to_owned(), why });
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(error)?;
+    let found = fs::symlink_metadata(path).map_err(error)?;
+    if found.file_type().is_symlink() {
+        return place("is a symbolic link");
+    }
+    if !found.is_dir() {
+        return place("is no directory");
+    }
+    if found.uid() != rustix::process::getuid().as_raw() {
+        return place("belongs to another user");
+    }
+    if found.mode() & 0o077 != 0 {
+        return place("can be entered by others: its mode must be 0700");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::under(directory.path());
+        (directory, home)
+    }
+
+    #[test]
+    fn binds_privately_and_only_once() {
+        let (_directory, home) = home();
+        let sockets = Sockets::open(&home).unwrap();
+        assert_eq!(fs::metadata(&home.runtime).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(home.human_socket()).unwrap().mode() & 0o777, 0o600);
+        assert!(matches!(Sockets::open(&home), Err(SocketError::Busy(_))));
+        drop(sockets);
+        // A socket that nobody listens on is a dead daemon's.
+        assert!(Sockets::open(&home).is_ok());
+    }
+
+    #[test]
+    fn refuses_odd_places() {
+        let (_directory, home) = home();
+        private_directory(&home.runtime).unwrap();
+        fs::write(home.agent_socket(), "x").unwrap();
+        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+        fs::remove_file(home.agent_socket()).unwrap();
+        fs::set_permissions(&home.runtime, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+        fs::remove_dir_all(&home.runtime).unwrap();
+        std::os::unix::fs::symlink("/tmp", &home.runtime).unwrap();
+        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+    }
+}

@@ -1,0 +1,13 @@
+//! Calls to real services on loopback, over real TLS. [`lab`] makes a vault, a log and permits; the rest is sorted by what
+//! an attacker holds: the request, the name, the certificate, the connection, the answer, the moment.
+
+mod addresses;
+mod answers;
+mod connections;
+mod environment;
+mod hostile;
+mod lab;
+mod locks;
+mod reflection;
+mod requests;
+mod trust;

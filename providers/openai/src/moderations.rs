@@ -1,0 +1,33 @@
+//! Moderations: `/v1/moderations`.
+
+use kv_sdk::{Failure, Io, Map, Reply, Request, Value};
+
+use crate::shape::{Checked, List, MANY};
+
+/// What `moderations.create` takes.
+#[kv_sdk::input(open)]
+pub struct CreateModeration {
+    pub input: Checked<Input>,
+    /// `omni-moderation-latest` unless said.
+    pub model: Option<Checked<String>>,
+}
+
+/// One text, several, or a list of parts: `{"type": "text", "text": ..}`, `{"type": "image_url", "image_url": {"url": ..}}`.
+#[kv_sdk::input(open)]
+#[serde(untagged)]
+pub enum Input {
+    Text(String),
+    Texts(Checked<List<String, 1, MANY>>),
+    Parts(Checked<List<Map<String, Value>, 1, MANY>>),
+}
+
+/// Classify text or images as harmful or not
+///
+/// Free of charge, and changes nothing.
+#[kv_sdk::operation(
+    name = "moderations.create", effect = Read, suggest = Allow, repeatable, facts(model = "/model"),
+    endpoint = "POST /v1/moderations",
+)]
+pub async fn create(io: &Io, _: CreateModeration) -> Result<Reply, Failure> {
+    io.forward_success(Request::post(["v1", "moderations"]).json_text(io.input_text())).await
+}

@@ -1,0 +1,127 @@
+//! Lists and searches: one page that streams through, or page after page up to a bound.
+
+use kv_sdk::{Failure, Form, Io, Map, Page, Reply, Request, Response, Value, json};
+
+use crate::params::params;
+
+/// Parameters that are this provider's, not Stripe's.
+const OWN: [&str; 2] = ["auto_paginate", "max_items"];
+/// As many items as a call collects when it does not say, and at most: ten full pages.
+const DEFAULT_ITEMS: usize = 100;
+const MAX_ITEMS: u32 = 1_000;
+/// The largest page that Stripe gives.
+const PAGE: u64 = 100;
+
+/// What every list and search has in its input.
+pub(crate) trait Paged {
+    fn auto_paginate(&self) -> bool;
+    fn max_items(&self) -> Option<u32>;
+}
+
+/// Makes the input of a list: its own filters, all of them optional, and what every list has.
+macro_rules! list_input {
+    ($(#[$attribute:meta])* $name:ident { $($(#[$about:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$attribute])*
+        #[kv_sdk::input(open)]
+        pub(crate) struct $name {
+            $($(#[$about])* $field: Option<$kind>,)*
+            /// Items on a page, 10 when not said.
+            #[schemars(range(min = 1, max = 100))]
+            limit: Option<u32>,
+            /// Only what comes after the object with this id.
+            starting_after: Option<String>,
+            /// Only what comes before the object with this id.
+            ending_before: Option<String>,
+            /// Fields to expand, as `data.customer`.
+            expand: Option<Vec<String>>,
+            /// Read page after page, up to `max_items`. Without it one page is returned.
+            auto_paginate: Option<bool>,
+            /// Items to collect with `auto_paginate`, 100 when not said.
+            #[schemars(range(min = 1, max = 1000))]
+            max_items: Option<u32>,
+        }
+
+        impl $crate::paging::Paged for $name {
+            fn auto_paginate(&self) -> bool {
+                self.auto_paginate.unwrap_or(false)
+            }
+
+            fn max_items(&self) -> Option<u32> {
+                self.max_items
+            }
+        }
+    };
+}
+pub(crate) use list_input;
+
+/// A list: its pages follow each other by the last item's id.
+pub(crate) async fn list(io: &Io, path: &[&str], input: &impl Paged) -> Result<Reply, Failure> {
+    pages(io, path, input, "starting_after").await
+}
+
+/// A search: each page names the next.
+pub(crate) async fn search(io: &Io, path: &[&str], input: &impl Paged) -> Result<Reply, Failure> {
+    pages(io, path, input, "page").await
+}
+
+async fn pages(io: &Io, path: &[&str], input: &impl Paged, cursor: &'static str) -> Result<Reply, Failure> {
+    let params = params(io, &OWN)?;
+    let request = |params: Map<String, Value>| {
+        Request::get(path.iter().copied()).queries(Form::from_json(&Value::Object(params)))
+    };
+    if !input.auto_paginate() {
+        return match input.max_items() {
+            None => io.forward_success(request(params)).await,
+            Some(_) => Err(Failure::invalid_input("`max_items` goes with `auto_paginate`; for one page use `limit`")
+                .at("/max_items")),
+        };
+    }
+    if params.contains_key("ending_before") {
+        return Err(
+            Failure::invalid_input("`auto_paginate` reads forwards only: use `starting_after`").at("/ending_before")
+        );
+    }
+    let most = match input.max_items() {
+        None => DEFAULT_ITEMS,
+        Some(count @ 1..=MAX_ITEMS) => count as usize,
+        Some(_) => return Err(Failure::invalid_input(format!("it is 1 to {MAX_ITEMS}")).at("/max_items")),
+    };
+    let ask = |from: Option<&str>, wanted: usize| {
+        let mut params = params.clone();
+        params.entry("limit").or_insert_with(|| PAGE.min(wanted as u64).into());
+        if let Some(from) = from {
+            params.insert(cursor.to_owned(), from.into());
+        }
+        request(params)
+    };
+    let collected = io.collect(most, ask, move |response| page(response, cursor)).await?;
+    let last = collected.items.last().and_then(id).map(str::to_owned);
+    let mut reply = json!({ "object": "list", "data": collected.items, "has_more": collected.more });
+    // A list can be read on from its last item. A search cannot, if it was cut inside a page.
+    if collected.more && cursor == "starting_after" {
+        reply["starting_after"] = last.into();
+    }
+    Ok(reply.into())
+}
+
+fn page(response: Response, cursor: &str) -> Result<Page, Failure> {
+    let StripePage { data, has_more, next_page } = response.error_for_status()?.json()?;
+    let next = match cursor {
+        "page" => next_page,
+        _ => data.last().and_then(id).map(str::to_owned),
+    };
+    Ok(Page { items: data, next: next.filter(|_| has_more) })
+}
+
+fn id(item: &Value) -> Option<&str> {
+    item.get("id")?.as_str()
+}
+
+#[kv_sdk::data]
+struct StripePage {
+    data: Vec<Value>,
+    #[serde(default)]
+    has_more: bool,
+    #[serde(default)]
+    next_page: Option<String>,
+}

@@ -1,0 +1,29 @@
+;; W08: a result that is not UTF-8.
+;; Must: end as a crash.
+
+(module
+  (type $start (func (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)))
+  (type $resume (func (param i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $free (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+    (global.set $free (i32.add (local.get $at) (local.get 3)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $free) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))))
+    (local.get $at))
+  (data (i32.const 512) "\"\ff\"\"")
+  (func $start (export "kv:provider/http@0.1.0#start") (type $start)
+    ;; ok(done("null"))
+    (i32.store8 (i32.const 1024) (i32.const 0))
+    (i32.store8 (i32.const 1032) (i32.const 0x01))
+    (i32.store (i32.const 1036) (i32.const 512))
+    (i32.store (i32.const 1040) (i32.const 4))
+    (i32.const 1024)
+  )
+  (func (export "kv:provider/http@0.1.0#resume") (type $resume)
+    unreachable
+  )
+)

@@ -1,0 +1,36 @@
+;; W03: a delivery option that no host knows.
+;; Must: be refused with its name.
+
+(module
+  (type $start (func (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)))
+  (type $resume (func (param i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $free (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+    (global.set $free (i32.add (local.get $at) (local.get 3)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $free) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))))
+    (local.get $at))
+  (data (i32.const 512) "GET")
+  (data (i32.const 600) "skip-policy")
+  (func $start (export "kv:provider/http@0.1.0#start") (type $start)
+    (i32.store (i32.const 4096) (i32.const 600))
+    (i32.store (i32.const 4100) (i32.const 11))
+    (i32.store (i32.const 4104) (i32.const 600))
+    (i32.store (i32.const 4108) (i32.const 0))
+    ;; ok(send(request, delivery))
+    (i32.store8 (i32.const 2048) (i32.const 0))
+    (i32.store8 (i32.const 2056) (i32.const 0))
+    (i32.store (i32.const 2060) (i32.const 512))
+    (i32.store (i32.const 2064) (i32.const 3))
+    (i32.store (i32.const 2152) (i32.const 4096))
+    (i32.store (i32.const 2156) (i32.const 1))
+    (i32.const 2048)
+  )
+  (func (export "kv:provider/http@0.1.0#resume") (type $resume)
+    unreachable
+  )
+)

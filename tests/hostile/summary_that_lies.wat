@@ -1,0 +1,33 @@
+;; W08 W26: a summary that reverses the reading direction, hides letters, rings the bell and claims an approval on a new line.
+;; Must: arrive as one plain line.
+
+(module
+  (type $start (func (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32 i32 i32 i32) (result i32)))
+  (type $resume (func (param i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $free (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+    (global.set $free (i32.add (local.get $at) (local.get 3)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $free) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.shr_u (local.get 3) (i32.const 16)) (i32.const 1)))))
+    (local.get $at))
+  (data (i32.const 512) "GET")
+  (data (i32.const 600) "pay \e2\80\ae00.1\e2\80\ac EUR\0d\0a[approved by you]\07\00\e2\80\8b \1b[8mto mallory\1b[0m\f3\a0\81\81!")
+  (func $start (export "kv:provider/http@0.1.0#start") (type $start)
+    ;; ok(send(request, delivery))
+    (i32.store8 (i32.const 2048) (i32.const 0))
+    (i32.store8 (i32.const 2056) (i32.const 0))
+    (i32.store (i32.const 2060) (i32.const 512))
+    (i32.store (i32.const 2064) (i32.const 3))
+    (i32.store8 (i32.const 2120) (i32.const 1))
+    (i32.store (i32.const 2124) (i32.const 600))
+    (i32.store (i32.const 2128) (i32.const 66))
+    (i32.const 2048)
+  )
+  (func (export "kv:provider/http@0.1.0#resume") (type $resume)
+    unreachable
+  )
+)
