@@ -5,6 +5,10 @@ use kv_daemon::{Builtin, Options};
 
 pub(crate) fn run(home: Home) -> Result<(), String> {
     let builtins = kv_bundle::builtins();
-    let builtins = builtins.iter().map(|builtin| Builtin { name: builtin.name, component: builtin.component, compiled: builtin.compiled });
+    let builtins = builtins.iter().map(|builtin| Builtin {
+        name: builtin.name,
+        component: builtin.component,
+        compiled: builtin.compiled,
+    });
     kv_daemon::run(Options { home, builtins: builtins.collect() }).map_err(|error| error.to_string())
 }

@@ -23,9 +23,8 @@ struct Source {
     manifest: fn() -> String,
 }
 
-const SOURCES: [Source; 1] = [
-    Source { name: "openai", package: "kv-provider-openai", manifest: kv_provider_openai::manifest },
-];
+const SOURCES: [Source; 1] =
+    [Source { name: "openai", package: "kv-provider-openai", manifest: kv_provider_openai::manifest }];
 
 fn main() -> ExitCode {
     match build() {
@@ -62,13 +61,20 @@ fn check_target() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(String::from_utf8(found.stdout)?.trim());
     let has_core = fs::read_dir(folder)
         .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-")));
-    if has_core { Ok(()) } else { Err(format!("the {TARGET} target is missing; type: rustup target add {TARGET}").into()) }
+    if has_core {
+        Ok(())
+    } else {
+        Err(format!("the {TARGET} target is missing; type: rustup target add {TARGET}").into())
+    }
 }
 
 /// Runs cargo for the providers, in a target folder of its own: the one outside is locked by the cargo that runs us.
 fn compile(root: &Path, target: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let mut cargo = Command::new(var("CARGO")?);
-    cargo.current_dir(root).args(["build", "--release", "--quiet", "--locked", "--target", TARGET, "--target-dir"]).arg(target);
+    cargo
+        .current_dir(root)
+        .args(["build", "--release", "--quiet", "--locked", "--target", TARGET, "--target-dir"])
+        .arg(target);
     for source in &SOURCES {
         cargo.args(["--package", source.package]);
     }
@@ -76,11 +82,27 @@ fn compile(root: &Path, target: &Path) -> Result<PathBuf, Box<dyn Error>> {
     // outside may reach the guests, or two builds of one source would differ.
     for (name, _) in env::vars_os() {
         let name_text = name.to_string_lossy();
-        let inherited = ["CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_", "DEP_"];
+        let inherited =
+            ["CARGO_CFG_", "CARGO_FEATURE_", "CARGO_PKG_", "CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_", "DEP_"];
         let single = [
-            "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER",
-            "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_MANIFEST_LINKS", "CARGO_MAKEFLAGS", "MAKEFLAGS", "OUT_DIR",
-            "TARGET", "HOST", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTFLAGS",
+            "RUSTC",
+            "RUSTDOC",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_MANIFEST_LINKS",
+            "CARGO_MAKEFLAGS",
+            "MAKEFLAGS",
+            "OUT_DIR",
+            "TARGET",
+            "HOST",
+            "PROFILE",
+            "OPT_LEVEL",
+            "DEBUG",
+            "NUM_JOBS",
         ];
         if inherited.iter().any(|prefix| name_text.starts_with(prefix)) || single.contains(&&*name_text) {
             cargo.env_remove(&name);
@@ -96,7 +118,9 @@ fn compile(root: &Path, target: &Path) -> Result<PathBuf, Box<dyn Error>> {
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     let output = cargo.output()?;
     if !output.status.success() {
-        return Err(format!("the providers do not compile to {TARGET}:\n{}", String::from_utf8_lossy(&output.stderr)).into());
+        return Err(
+            format!("the providers do not compile to {TARGET}:\n{}", String::from_utf8_lossy(&output.stderr)).into()
+        );
     }
     Ok(target.join(TARGET).join("release"))
 }

@@ -20,7 +20,7 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// Print results only
-    #[arg(short, long, global = true)]
+    #[arg(long, global = true)]
     pub quiet: bool,
     /// Never ask; fail where a question would be needed
     #[arg(long, global = true)]
@@ -423,11 +423,23 @@ pub enum SetupAgent {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).ok_or_else(|| "write NAME=VALUE".to_owned())
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write NAME=VALUE".to_owned())
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
     text.split_once(':')
         .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
         .ok_or_else(|| "write 'NAME: VALUE'".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
 }

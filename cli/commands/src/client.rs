@@ -56,7 +56,10 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The service's own status and headers.
-    Forwarded { status: u16, headers: Vec<(String, String)> },
+    Forwarded {
+        status: u16,
+        headers: Vec<(String, String)>,
+    },
     Result,
 }
 
@@ -109,7 +112,10 @@ impl Client {
         let peer = stream.peer_cred().map_err(|error| unreachable(&path, &error))?;
         let own = rustix::process::getuid().as_raw();
         if peer.uid() != own {
-            return Err(Problem::new(Code::DaemonUnreachable, format!("{} is served by user {}, not by you; nothing was sent", path.display(), peer.uid())));
+            return Err(Problem::new(
+                Code::DaemonUnreachable,
+                format!("{} is served by user {}, not by you; nothing was sent", path.display(), peer.uid()),
+            ));
         }
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
@@ -156,7 +162,8 @@ impl Client {
     pub async fn ask<T: DeserializeOwned>(&mut self, request: Request) -> Result<T, Problem> {
         let answer = self.send(request).await?;
         let bytes = whole(answer.body).await?;
-        serde_json::from_slice(&bytes).map_err(|error| Problem::failed(format!("the daemon's answer is not understood: {error}")))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Problem::failed(format!("the daemon's answer is not understood: {error}")))
     }
 }
 
@@ -186,7 +193,8 @@ async fn whole(body: Incoming) -> Result<Bytes, Problem> {
 }
 
 fn check_directory(path: &Path) -> Result<(), Problem> {
-    let refuse = |why: &str| Err(Problem::new(Code::DaemonUnreachable, format!("{} {why}; nothing was sent", path.display())));
+    let refuse =
+        |why: &str| Err(Problem::new(Code::DaemonUnreachable, format!("{} {why}; nothing was sent", path.display())));
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_running()),
         Err(error) => refuse(&error.to_string()),
@@ -209,11 +217,13 @@ fn unreachable(path: &Path, error: &io::Error) -> Problem {
     }
 }
 
-fn broken(_: hyper::Error) -> Problem {
-    ApiError::new(Code::DaemonUnreachable, "the connection to kv's daemon broke")
-        .sent(kv_api::Sent::Unknown)
-        .next("kv audit -n 5   shows what was done")
-        .into()
+fn broken(error: hyper::Error) -> Problem {
+    let problem = ApiError::new(Code::DaemonUnreachable, "the connection to kv's daemon broke").reason("broken");
+    // These two kinds come back before a byte of the request was written; after any other, nobody knows.
+    if error.is_canceled() || error.is_closed() {
+        return problem.into();
+    }
+    problem.sent(kv_api::Sent::Unknown).next("kv audit -n 5   shows what was done").into()
 }
 
 fn broken_off() -> Problem {
@@ -221,5 +231,6 @@ fn broken_off() -> Problem {
 }
 
 fn odd() -> Problem {
-    Problem::new(Code::DaemonUnreachable, "what answers at kv's socket is not kv, or another version of it").next("kv daemon restart")
+    Problem::new(Code::DaemonUnreachable, "what answers at kv's socket is not kv, or another version of it")
+        .next("kv daemon restart")
 }

@@ -35,16 +35,23 @@ impl Asking {
     /// A hidden prompt.
     pub(crate) fn hidden(self, prompt: &str, otherwise: &str) -> Result<Zeroizing<String>, Problem> {
         if !self.allowed {
-            return Err(Problem::needs_human(format!("{} is needed, and there is no terminal to ask on", prompt.trim_end_matches([':', ' '])))
-                .next(otherwise));
+            return Err(Problem::needs_human(format!(
+                "{} is needed, and there is no terminal to ask on",
+                prompt.trim_end_matches([':', ' '])
+            ))
+            .next(otherwise));
         }
-        rpassword::prompt_password(format!("{prompt} ")).map(Zeroizing::new).map_err(|error| Problem::failed(format!("the terminal: {error}")))
+        rpassword::prompt_password(format!("{prompt} "))
+            .map(Zeroizing::new)
+            .map_err(|error| Problem::failed(format!("the terminal: {error}")))
     }
 
     /// `y`, or not.
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Problem> {
         if !self.allowed {
-            return Err(Problem::needs_human(format!("{question} nobody is there to say")).next("give --yes if that is meant"));
+            return Err(
+                Problem::needs_human(format!("{question} nobody is there to say")).next("give --yes if that is meant")
+            );
         }
         eprint!("{question} [y/N] ");
         let mut answer = String::new();
@@ -66,10 +73,13 @@ fn passphrase_from(path: &Path) -> Result<Hidden, Problem> {
     let file = std::fs::File::open(path).map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
     let found = file.metadata().map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
     if found.is_file() && found.mode() & 0o077 != 0 {
-        return Err(Problem::usage(format!("{shown} can be read by others, so it is not used")).next(format!("chmod 600 {shown}")));
+        return Err(Problem::usage(format!("{shown} can be read by others, so it is not used"))
+            .next(format!("chmod 600 {shown}")));
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(MAX_PASSPHRASE + 2).read_to_string(&mut text).map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
+    file.take(MAX_PASSPHRASE + 2)
+        .read_to_string(&mut text)
+        .map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
     Ok(Hidden::new(without_line_break(&text).to_owned()))
 }
 
@@ -138,7 +148,10 @@ pub(crate) fn json(argument: &str) -> Result<serde_json::Value, Problem> {
 pub(crate) fn bytes(argument: &str) -> Result<Vec<u8>, Problem> {
     let read = |source: &mut dyn Read, what: &str| {
         let mut bytes = Vec::new();
-        source.take(MAX_JSON + 1).read_to_end(&mut bytes).map_err(|error| Problem::usage(format!("{what}: {error}")))?;
+        source
+            .take(MAX_JSON + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Problem::usage(format!("{what}: {error}")))?;
         if bytes.len() as u64 > MAX_JSON {
             return Err(Problem::usage(format!("{what} is over {MAX_JSON} bytes; send it as an attachment")));
         }

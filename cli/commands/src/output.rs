@@ -46,14 +46,6 @@ impl Output {
             let _ = writeln!(std::io::stderr().lock(), "{text}");
         }
     }
-
-    pub(crate) fn bold(&self, text: &str) -> String {
-        if self.color { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    pub(crate) fn dim(&self, text: &str) -> String {
-        if self.color { format!("\u{1b}[2m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
 }
 
 /// One line on standard output. A pipe that was closed ends the command quietly, as it does others.

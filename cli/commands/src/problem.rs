@@ -73,7 +73,11 @@ impl Problem {
         if let Some(list) = error.details.as_ref().and_then(|details| details["violations"].as_array()) {
             for violation in list.iter().skip(1) {
                 let (pointer, message) = (violation["pointer"].as_str(), violation["message"].as_str());
-                text.push_str(&crate::output::inert(&format!("\n  {}: {}", pointer.unwrap_or_default(), message.unwrap_or_default())));
+                text.push_str(&crate::output::inert(&format!(
+                    "\n  {}: {}",
+                    pointer.unwrap_or_default(),
+                    message.unwrap_or_default()
+                )));
             }
         }
         for next in &error.next {

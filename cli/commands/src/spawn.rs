@@ -17,8 +17,17 @@ const START: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// What the daemon is started with from this environment: where its files are, and nothing else.
-const KEPT: [&str; 9] =
-    ["HOME", "KV_HOME", "LANG", "PATH", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"];
+const KEPT: [&str; 9] = [
+    "HOME",
+    "KV_HOME",
+    "LANG",
+    "PATH",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+];
 
 /// A connection to the person's socket; starts the daemon if it does not run.
 pub(crate) async fn connect(home: &Home) -> Result<Client, Problem> {
@@ -53,8 +62,11 @@ pub(crate) async fn start(home: &Home) -> Result<Status, Problem> {
             return client.ask(Request::get("/v1/status")).await;
         }
         if let Some(status) = child.try_wait().map_err(error)? {
-            return Err(Problem::new(Code::DaemonUnreachable, format!("the daemon ended at once ({status}): {}", last_line(home)))
-                .next("kv daemon logs"));
+            return Err(Problem::new(
+                Code::DaemonUnreachable,
+                format!("the daemon ended at once ({status}): {}", last_line(home)),
+            )
+            .next("kv daemon logs"));
         }
         if begun.elapsed() > START {
             return Err(Problem::new(Code::DaemonUnreachable, "the daemon does not answer").next("kv daemon logs"));

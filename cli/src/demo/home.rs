@@ -60,7 +60,12 @@ impl DemoHome {
     /// This program, in this home, with nothing of the surrounding environment but what finds programs.
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env_clear().env("KV_HOME", self.path().join("kv")).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("KV_HOME", self.path().join("kv"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         command
     }
 

@@ -54,13 +54,19 @@ async fn show(options: DemoOptions) -> Result<bool> {
 
     report.title("A person sets kv up");
     let passphrase = home.passphrase_file.display().to_string();
-    report.ran(&home, &["init", "--passphrase-file", &passphrase, "--no-2fa", "--no-input", "--throw-away"], None).await?;
+    report
+        .ran(&home, &["init", "--passphrase-file", &passphrase, "--no-2fa", "--no-input", "--throw-away"], None)
+        .await?;
     report.ran(&home, &["set", "DEMO_OPENAI_KEY", "--stdin"], Some(&keys.openai)).await?;
     report.ran(&home, &["set", "DEMO_STRIPE_KEY", "--stdin"], Some(&keys.stripe)).await?;
     let ca_file = home.ca_file.display().to_string();
-    for (provider, service, secret) in [("openai", &openai, "key=DEMO_OPENAI_KEY"), ("stripe", &stripe, "key=DEMO_STRIPE_KEY")] {
+    for (provider, service, secret) in
+        [("openai", &openai, "key=DEMO_OPENAI_KEY"), ("stripe", &stripe, "key=DEMO_STRIPE_KEY")]
+    {
         let origin = service.origin();
-        report.ran(&home, &["connect", provider, "--origin", &origin, "--ca", &ca_file, "--bind", secret, "--yes"], None).await?;
+        report
+            .ran(&home, &["connect", provider, "--origin", &origin, "--ca", &ca_file, "--bind", secret, "--yes"], None)
+            .await?;
     }
 
     report.title("An agent works through MCP, and holds no key");

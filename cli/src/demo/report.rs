@@ -82,8 +82,7 @@ impl Report {
             micros(timing.direct),
             micros(timing.through_kv),
         ));
-        self.document["timing_us"] =
-            json!({ "rounds": timing.rounds, "direct": micros(timing.direct), "through_kv": micros(timing.through_kv) });
+        self.document["timing_us"] = json!({ "rounds": timing.rounds, "direct": micros(timing.direct), "through_kv": micros(timing.through_kv) });
     }
 
     /// Says what held, and whether all of it did.
@@ -91,7 +90,8 @@ impl Report {
         let held = |text: &str| text.contains(&keys.openai) || text.contains(&keys.stripe);
         let agent_holds_none = !agent.exchanges.iter().any(|exchange| held(&exchange.answer));
         let requests: Vec<_> = services.iter().flat_map(|service| service.requests()).collect();
-        let services_got_keys = !requests.is_empty() && requests.iter().all(|request| request.bearer().is_some_and(held));
+        let services_got_keys =
+            !requests.is_empty() && requests.iter().all(|request| request.bearer().is_some_and(held));
         let payout_stopped = !requests.iter().any(|request| request.path() == "/v1/payouts");
         self.title("In short");
         let mut all = true;

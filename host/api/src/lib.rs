@@ -7,21 +7,23 @@ mod audit;
 mod call;
 mod catalog;
 mod error;
-pub mod home;
 mod hidden;
+pub mod home;
 mod manage;
 pub mod wire;
 
 pub use audit::{AuditQuery, VerifyReport};
 pub use call::{ApiBody, AttachmentHead, CallRequest, RawCallRequest};
 pub use catalog::{
-    ConnectionDetail, ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary, SlotSummary,
+    ConnectionDetail, ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary,
+    SlotSummary,
 };
 pub use error::{ApiError, Code, Sent};
 pub use hidden::{Hidden, HiddenBytes};
 pub use manage::{
-    AuditState, Check, Checks, ConnectRequest, EditRequest, InitRequest, InitResult, PassphraseRequest, RenameRequest, RunEnd, RunRequest,
-    RunStart, SecretInfo, SetRequest, SetResult, Status, TestResult, UnlockRequest, VaultState, ValueRequest,
+    AuditState, Check, Checks, ConnectRequest, EditRequest, InitRequest, InitResult, PassphraseRequest, RenameRequest,
+    RunEnd, RunRequest, RunStart, SecretInfo, SetRequest, SetResult, Status, TestResult, UnlockRequest, ValueRequest,
+    VaultState,
 };
 
 /// The version of this API. A client says it in [`wire::VERSION_HEADER`]; a daemon of another one refuses by name.

@@ -34,9 +34,13 @@ pub enum VaultState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum AuditState {
-    Healthy { entries: u64 },
+    Healthy {
+        entries: u64,
+    },
     /// Nothing can be recorded, so nothing is sent.
-    Unavailable { why: String },
+    Unavailable {
+        why: String,
+    },
 }
 
 /// `POST /v1/vault/init`
@@ -204,8 +208,6 @@ pub struct RunEnd {
     /// Absent when a signal ended it.
     pub exit_code: Option<i32>,
     pub signal: Option<i32>,
-    /// How many times its output was masked.
-    pub masked: u64,
 }
 
 /// `GET /v1/doctor`: what the daemon knows of itself.

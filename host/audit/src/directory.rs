@@ -163,7 +163,7 @@ fn number(name: &[u8]) -> Option<u32> {
 
 fn loose(stat: &Stat) -> Option<u32> {
     let mode = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
-    mode.intersects(Mode::RWXG | Mode::RWXO).then_some(u32::from(mode.bits()))
+    mode.intersects(Mode::RWXG | Mode::RWXO).then_some(mode.bits().into())
 }
 
 fn refused(why: &'static str) -> io::Error {

@@ -15,6 +15,7 @@ pub(crate) struct Lines {
     pub(crate) number: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "made once for each line and taken apart at once; a box would cost more")]
 pub(crate) enum Line {
     End,
     /// A line without its newline, as an entry or as what it is instead.

@@ -9,8 +9,8 @@ use futures_util::stream::unfold;
 use http_body::{Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use hyper::{Response, StatusCode};
-use kv_api::wire::{self, ErrorBody};
 use kv_api::ApiError;
+use kv_api::wire::{self, ErrorBody};
 use kv_model::CallId;
 use serde::Serialize;
 
@@ -78,7 +78,8 @@ fn whole(outcome: &'static str, status: StatusCode, body: impl Into<Bytes>) -> A
 fn forward(forwarded: Forwarded, trailers: bool) -> Result<Answered, Fault> {
     let (call, status) = (forwarded.call, forwarded.answer.status);
     let headers = serde_json::to_string(&forwarded.answer.headers).map_err(Fault::broken)?;
-    let media_type = forwarded.answer.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
+    let media_type =
+        forwarded.answer.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
     let mut answer = Response::new(AnswerBody::Stream(Box::pin(stream(forwarded, trailers))));
     let put = |answer: &mut Answered, name: &'static str, value: &str| {
         HeaderValue::from_bytes(value.as_bytes()).map(|value| drop(answer.headers_mut().insert(name, value)))
@@ -158,10 +159,15 @@ impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut *self {
             AnswerBody::Stream(stream) => stream.as_mut().poll_next(context),
-            AnswerBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
+            AnswerBody::Whole(bytes) => {
+                Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -176,4 +182,3 @@ impl http_body::Body for AnswerBody {
         matches!(self, AnswerBody::Whole(bytes) if bytes.as_ref().is_none_or(Bytes::is_empty))
     }
 }
-

@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 
-use kv_api::{ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary, SlotSummary};
+use kv_api::{
+    ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary, SlotSummary,
+};
 use kv_model::{Connection, ConnectionName, Manifest, Operation, OperationName, Suggestion};
 use kv_runtime::Provider;
 
@@ -19,7 +21,8 @@ const MOST_FOUND: usize = 20;
 
 pub(crate) fn connections(shared: &Shared) -> Result<Answered, Fault> {
     let session = shared.gate.session()?;
-    let summaries: Vec<_> = session.connections().values().map(|connection| summary(shared, &session, connection)).collect();
+    let summaries: Vec<_> =
+        session.connections().values().map(|connection| summary(shared, &session, connection)).collect();
     answer::json(&summaries)
 }
 
@@ -58,7 +61,9 @@ pub(crate) fn operations(shared: &Shared, query: Option<&str>) -> Result<Answere
     for connection in session.connections().values() {
         if wanted.as_ref().is_none_or(|wanted| *wanted == connection.name) {
             let manifest = &shared.providers.of(connection)?.manifest;
-            summaries.extend(manifest.operations.values().map(|operation| operation_summary(connection, manifest, operation)));
+            summaries.extend(
+                manifest.operations.values().map(|operation| operation_summary(connection, manifest, operation)),
+            );
         }
     }
     answer::json(&summaries)
@@ -95,9 +100,14 @@ pub(crate) fn search(shared: &Shared, query: Option<&str>) -> Result<Answered, F
         }
     }
     // A typed operation of the same score is worth more, and a name that is shorter is closer.
-    found.sort_by_key(|(score, _, _, operation)| (Reverse(*score), operation.input.is_none(), operation.name.as_str().len()));
-    let details: Vec<_> =
-        found.into_iter().take(most).map(|(_, connection, provider, operation)| detail(connection, &provider.manifest, operation)).collect();
+    found.sort_by_key(|(score, _, _, operation)| {
+        (Reverse(*score), operation.input.is_none(), operation.name.as_str().len())
+    });
+    let details: Vec<_> = found
+        .into_iter()
+        .take(most)
+        .map(|(_, connection, provider, operation)| detail(connection, &provider.manifest, operation))
+        .collect();
     answer::json(&details)
 }
 
@@ -107,13 +117,17 @@ fn score(words: &[&str], connection: &Connection, operation: &Operation) -> u32 
     words.iter().fold(0, |score, word| {
         let stem = word.strip_suffix('s').unwrap_or(word);
         score
-            + if name.split(['.', '_', '-']).any(|part| part == *word || part.strip_suffix('s').unwrap_or(part) == stem) {
+            + if name.split(['.', '_', '-']).any(|part| part == *word || part.strip_suffix('s').unwrap_or(part) == stem)
+            {
                 6
             } else if name.contains(stem) {
                 4
             } else if title.contains(stem) {
                 3
-            } else if description.contains(stem) || connection.name.as_str().contains(word) || connection.provider.as_str() == *word {
+            } else if description.contains(stem)
+                || connection.name.as_str().contains(word)
+                || connection.provider.as_str() == *word
+            {
                 1
             } else {
                 0

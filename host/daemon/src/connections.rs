@@ -9,7 +9,8 @@ use hyper::body::Incoming;
 use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, TestResult};
 use kv_audit::Event;
 use kv_model::{
-    Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, SecretName, SecretRef, SettingName, SlotName, Suggestion,
+    Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, SecretName, SecretRef, SettingName,
+    SlotName, Suggestion,
 };
 use kv_runtime::Provider;
 use serde_json::json;
@@ -50,7 +51,11 @@ pub(crate) async fn connect(shared: &Arc<Shared>, request: Request<Incoming>) ->
 }
 
 /// Seals a connection. The event is recorded first: what cannot be recorded does not happen.
-pub(crate) async fn make(shared: &Arc<Shared>, session: &Arc<Session>, connection: Connection) -> Result<Arc<Connection>, Fault> {
+pub(crate) async fn make(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    connection: Connection,
+) -> Result<Arc<Connection>, Fault> {
     let event = Event::ConnectionMade {
         connection: connection.name.clone(),
         provider: connection.provider.clone(),
@@ -68,8 +73,14 @@ pub(crate) async fn make(shared: &Arc<Shared>, session: &Arc<Session>, connectio
 pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectRequest) -> Result<Connection, Fault> {
     let manifest = &provider.manifest;
     let origin = match &wanted.origin {
-        Some(text) => Origin::parse(text).map_err(|error| Fault::usage(format!("`{}` is no origin: {error}", shown(text))))?,
-        None => manifest.origins.first().cloned().ok_or_else(|| Fault::usage("the provider has no origin of its own: give one"))?,
+        Some(text) => {
+            Origin::parse(text).map_err(|error| Fault::usage(format!("`{}` is no origin: {error}", shown(text))))?
+        }
+        None => manifest
+            .origins
+            .first()
+            .cloned()
+            .ok_or_else(|| Fault::usage("the provider has no origin of its own: give one"))?,
     };
     if matches!(origin.host_kind(), HostKind::Loopback | HostKind::PrivateIp) && !wanted.allow_private {
         return Err(Fault::new(Code::NeedsHuman, format!("`{origin}` is on this machine or in a private network"))
@@ -100,26 +111,42 @@ fn check_ca(pem: String) -> Result<CustomCa, Fault> {
     Ok(ca)
 }
 
-fn check_settings(manifest: &Manifest, given: BTreeMap<SettingName, String>) -> Result<BTreeMap<SettingName, String>, Fault> {
+fn check_settings(
+    manifest: &Manifest,
+    given: BTreeMap<SettingName, String>,
+) -> Result<BTreeMap<SettingName, String>, Fault> {
     for (name, value) in &given {
         if !manifest.settings.iter().any(|setting| setting.name == *name) {
             let known: Vec<_> = manifest.settings.iter().map(|setting| setting.name.as_str()).collect();
-            return Err(Fault::usage(format!("`{}` has no setting `{name}`; it has: {}", manifest.name, known.join(", "))));
+            return Err(Fault::usage(format!(
+                "`{}` has no setting `{name}`; it has: {}",
+                manifest.name,
+                known.join(", ")
+            )));
         }
         if value.len() > MAX_SETTING_BYTES || value.chars().any(char::is_control) {
-            return Err(Fault::usage(format!("the setting `{name}` is over {MAX_SETTING_BYTES} bytes or has control characters")));
+            return Err(Fault::usage(format!(
+                "the setting `{name}` is over {MAX_SETTING_BYTES} bytes or has control characters"
+            )));
         }
     }
     for setting in manifest.settings.iter().filter(|setting| setting.required) {
         if setting.default.is_none() && !given.contains_key(&setting.name) {
-            return Err(Fault::usage(format!("the setting `{}` is needed: --setting {}=VALUE", setting.name, setting.name)));
+            return Err(Fault::usage(format!(
+                "the setting `{}` is needed: --setting {}=VALUE",
+                setting.name, setting.name
+            )));
         }
     }
     Ok(given)
 }
 
 /// Binds every slot to a secret: the one that was named, or one with a usual name.
-fn bind(session: &Session, manifest: &Manifest, named: &BTreeMap<SlotName, SecretName>) -> Result<BTreeMap<SlotName, SecretRef>, Fault> {
+fn bind(
+    session: &Session,
+    manifest: &Manifest,
+    named: &BTreeMap<SlotName, SecretName>,
+) -> Result<BTreeMap<SlotName, SecretRef>, Fault> {
     if let Some(unknown) = named.keys().find(|name| !manifest.slots.iter().any(|slot| slot.name == **name)) {
         return Err(Fault::usage(format!("`{}` has no slot `{unknown}`", manifest.name)));
     }
@@ -138,10 +165,13 @@ fn bind(session: &Session, manifest: &Manifest, named: &BTreeMap<SlotName, Secre
             None if !slot.required => {}
             None => {
                 let usual = slot.usual_names.first().map_or("NAME", String::as_str);
-                return Err(Fault::new(Code::NotFound, format!("the slot `{}` of `{}` has no secret", slot.name, manifest.name))
-                    .reason("slot_unfilled")
-                    .next(format!("kv set {usual}"))
-                    .next(format!("or bind one that you have: --bind {}=NAME", slot.name)));
+                return Err(Fault::new(
+                    Code::NotFound,
+                    format!("the slot `{}` of `{}` has no secret", slot.name, manifest.name),
+                )
+                .reason("slot_unfilled")
+                .next(format!("kv set {usual}"))
+                .next(format!("or bind one that you have: --bind {}=NAME", slot.name)));
             }
         }
     }
@@ -155,11 +185,18 @@ pub(crate) fn show(shared: &Shared, name: &str) -> Result<Answered, Fault> {
     answer::json(&detail(shared, &session, provider, &connection))
 }
 
-pub(crate) fn detail(shared: &Shared, session: &Session, provider: &Provider, connection: &Connection) -> ConnectionDetail {
+pub(crate) fn detail(
+    shared: &Shared,
+    session: &Session,
+    provider: &Provider,
+    connection: &Connection,
+) -> ConnectionDetail {
     let manifest = &provider.manifest;
     let schemes = manifest.default_auth.iter().filter_map(|name| manifest.auth.get(name));
     // A renamed secret keeps its binding: the id decides, and the name shown is today's.
-    let bound = |secret: &SecretRef| session.vault.secret_by_id(secret.id).map_or_else(|| secret.name.clone(), |secret| secret.name);
+    let bound = |secret: &SecretRef| {
+        session.vault.secret_by_id(secret.id).map_or_else(|| secret.name.clone(), |secret| secret.name)
+    };
     ConnectionDetail {
         summary: summary(shared, session, connection),
         provider_version: manifest.version.to_string(),
@@ -233,13 +270,17 @@ async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Res
     let session = worker.shared.gate.session()?;
     let connection = session.connection(&name)?;
     let manifest = &worker.shared.providers.of(&connection)?.manifest;
-    let operation = manifest.test.clone().ok_or_else(|| Fault::usage(format!("provider `{}` names no operation to test with", manifest.name)))?;
+    let operation = manifest
+        .test
+        .clone()
+        .ok_or_else(|| Fault::usage(format!("provider `{}` names no operation to test with", manifest.name)))?;
     if connection.accepted.get(&operation) != Some(&Suggestion::Allow) {
         return Err(Fault::new(Code::PolicyDenied, format!("the test would call `{operation}`, which is not allowed")));
     }
     let started = Instant::now();
     let what = What::Typed { operation: operation.clone(), input: json!({}), attachments: Vec::new() };
-    let reply = pipeline::call(worker, Ask { principal: caller.principal, connection: name, most: Effect::Read, what }).await?;
+    let reply =
+        pipeline::call(worker, Ask { principal: caller.principal, connection: name, most: Effect::Read, what }).await?;
     let status = match reply {
         Reply::Result { .. } => 200,
         Reply::Forwarded(mut forwarded) => {
@@ -261,7 +302,9 @@ fn bound(connection: &Connection) -> Vec<SecretName> {
 }
 
 /// Runs what waits for the disk or derives keys on a thread that may wait.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
     tokio::task::spawn_blocking(work).await.map_err(Fault::broken)?
 }
 

@@ -7,7 +7,9 @@ use std::fmt;
 use std::time::Duration;
 
 use kv_api::{ApiError, Code, Sent};
-use kv_model::{CallId, Connection, ConnectionName, OperationName, ProviderName, RequestError, SchemaError, SecretName};
+use kv_model::{
+    CallId, Connection, ConnectionName, OperationName, ProviderName, RequestError, SchemaError, SecretName,
+};
 use serde_json::json;
 
 /// An [`ApiError`] on its way out. Boxed: it is large, rare, and in the result of nearly everything here.
@@ -124,7 +126,9 @@ impl Fault {
             | kv_vault::WriteError::Full
             | kv_vault::WriteError::ValueTooLong { .. } => Code::Usage,
             kv_vault::WriteError::Damaged(_) => Code::Integrity,
-            kv_vault::WriteError::Seal(_) | kv_vault::WriteError::Storage(_) | kv_vault::WriteError::TooManyVersions => Code::Failed,
+            kv_vault::WriteError::Seal(_)
+            | kv_vault::WriteError::Storage(_)
+            | kv_vault::WriteError::TooManyVersions => Code::Failed,
         };
         Self::new(code, format!("the vault was not changed: {}", chain(&error)))
     }
@@ -165,13 +169,16 @@ impl Fault {
 
     pub(crate) fn no_operation(connection: &ConnectionName, name: &OperationName, nearest: &[&OperationName]) -> Self {
         let error = Self::new(Code::NotFound, format!("`{connection}` has no operation `{name}`"));
-        let error = nearest.iter().fold(error, |error, near| error.next(format!("kv operation show {connection}/{near}")));
+        let error =
+            nearest.iter().fold(error, |error, near| error.next(format!("kv operation show {connection}/{near}")));
         error.map(|error| error.details(json!({ "nearest": nearest })))
     }
 
     pub(crate) fn raw_only(connection: &ConnectionName, name: &OperationName, endpoints: &[String]) -> Self {
         let error = Self::usage(format!("`{connection}/{name}` has no typed input; it is reached as a raw call"));
-        endpoints.iter().fold(error.reason("raw_only"), |error, endpoint| error.next(format!("kv api {connection} {endpoint}")))
+        endpoints
+            .iter()
+            .fold(error.reason("raw_only"), |error, endpoint| error.next(format!("kv api {connection} {endpoint}")))
     }
 
     pub(crate) fn provider_changed(connection: &Connection) -> Self {
@@ -193,7 +200,8 @@ impl Fault {
                 let place = first.map_or("", |violation| &violation.pointer);
                 let what = first.map_or("", |violation| &violation.message);
                 let place = if place.is_empty() { "the input" } else { place };
-                let list: Vec<_> = violations.iter().map(|v| json!({ "pointer": v.pointer, "message": v.message })).collect();
+                let list: Vec<_> =
+                    violations.iter().map(|v| json!({ "pointer": v.pointer, "message": v.message })).collect();
                 Self::usage(format!("the input does not fit the operation's schema: {place}: {what}"))
                     .reason("schema")
                     .map(|error| error.details(json!({ "violations": list })))
@@ -221,17 +229,16 @@ impl Fault {
     /// A provider's request that cannot go out: its author has to mend it.
     pub(crate) fn provider_request(provider: &ProviderName, error: RequestError) -> Self {
         let reason = error.code();
-        Self::new(Code::Upstream, format!("provider `{provider}` built a request that cannot go out: {error}")).reason(reason)
+        Self::new(Code::Upstream, format!("provider `{provider}` built a request that cannot go out: {error}"))
+            .reason(reason)
     }
 
     pub(crate) fn denied(denial: &kv_policy::Denial) -> Self {
         let connection = &denial.connection.name;
         let fault = Self::new(Code::PolicyDenied, denial.to_string()).reason(denial.reason.code()).recorded();
         match denial.reason {
-            kv_policy::Reason::Ask | kv_policy::Reason::Deny | kv_policy::Reason::NotAccepted => fault.next(format!(
-                "the person can allow it: kv connection edit {connection} --allow {}",
-                denial.operation
-            )),
+            kv_policy::Reason::Ask | kv_policy::Reason::Deny | kv_policy::Reason::NotAccepted => fault
+                .next(format!("the person can allow it: kv connection edit {connection} --allow {}", denial.operation)),
             kv_policy::Reason::MoreThanAsked { .. } => fault.next("use a tool or command that may write"),
             kv_policy::Reason::Graver { .. } => fault,
         }

@@ -64,7 +64,12 @@ impl Gate {
         self.session.load().as_ref().is_some_and(|session| !session.is_live())
     }
 
-    pub(crate) fn create(&self, passphrase: &Passphrase, params: KdfParams, lasts: Duration) -> Result<Arc<Session>, Fault> {
+    pub(crate) fn create(
+        &self,
+        passphrase: &Passphrase,
+        params: KdfParams,
+        lasts: Duration,
+    ) -> Result<Arc<Session>, Fault> {
         let mut file = self.file();
         if file.is_some() {
             return Err(Fault::vault_exists());

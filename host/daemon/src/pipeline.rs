@@ -16,8 +16,8 @@ use std::time::Duration;
 use kv_audit::{AuditLog, Claim, Code, Event, Outcome, Pending};
 use kv_egress::Answer;
 use kv_model::{
-    Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next, OperationName, Payload, Principal,
-    RawRequest, SettingName, Step,
+    Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next,
+    OperationName, Payload, Principal, RawRequest, SettingName, Step,
 };
 use kv_policy::{Decision, Permit, Question};
 use kv_runtime::{Budget, Provider};
@@ -127,14 +127,16 @@ async fn carry_out(worker: &Worker, session: Arc<Session>, id: CallId, ask: Ask)
             };
             let call = raw_call(id, &request, settings);
             let (asked, declared) = (request.operation().clone(), request.effect());
-            let mut running = Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
+            let mut running =
+                Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
             let (answer, outcome) = running.send(request, &delivery).await?;
             Ok(running.forward(answer, outcome))
         }
         What::Typed { operation, input, attachments } => {
             let (asked, declared) = check_input(&provider, &connection, &operation, &input)?;
             let call = Call { id, operation, input: input.to_string(), settings, now_ms: now_ms(), attachments };
-            let mut running = Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
+            let mut running =
+                Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
             running.converse().await
         }
     }
@@ -147,13 +149,16 @@ fn check_input(
     input: &Value,
 ) -> Result<(OperationName, Effect), Fault> {
     let manifest = &provider.manifest;
-    let found = manifest
-        .operations
-        .get(operation)
-        .ok_or_else(|| Fault::no_operation(&connection.name, operation, &manifest.nearest_operations(operation.as_str(), 3)))?;
+    let found = manifest.operations.get(operation).ok_or_else(|| {
+        Fault::no_operation(&connection.name, operation, &manifest.nearest_operations(operation.as_str(), 3))
+    })?;
     let Some(schema) = &found.input else {
-        let endpoints: Vec<_> =
-            manifest.endpoints.iter().filter(|endpoint| endpoint.operation == *operation).map(ToString::to_string).collect();
+        let endpoints: Vec<_> = manifest
+            .endpoints
+            .iter()
+            .filter(|endpoint| endpoint.operation == *operation)
+            .map(ToString::to_string)
+            .collect();
         return Err(Fault::raw_only(&connection.name, operation, &endpoints));
     };
     schema.check(input).map_err(Fault::schema)?;
@@ -161,7 +166,14 @@ fn check_input(
 }
 
 fn raw_call(id: CallId, request: &HttpRequest, settings: Vec<(SettingName, String)>) -> Call {
-    Call { id, operation: request.operation().clone(), input: String::new(), settings, now_ms: now_ms(), attachments: Vec::new() }
+    Call {
+        id,
+        operation: request.operation().clone(),
+        input: String::new(),
+        settings,
+        now_ms: now_ms(),
+        attachments: Vec::new(),
+    }
 }
 
 impl<'a> Running<'a> {
@@ -177,7 +189,19 @@ impl<'a> Running<'a> {
         declared: Effect,
         call: Call,
     ) -> Self {
-        Self { worker, session, provider, connection, principal, most, asked, declared, call, sends: 0, delayed: Duration::ZERO }
+        Self {
+            worker,
+            session,
+            provider,
+            connection,
+            principal,
+            most,
+            asked,
+            declared,
+            call,
+            sends: 0,
+            delayed: Duration::ZERO,
+        }
     }
 
     /// The provider's steps, until there is an answer.
@@ -189,24 +213,37 @@ impl<'a> Running<'a> {
                 Step::Send { request, delivery } => (request, delivery),
             };
             let manifest = &self.provider.manifest;
-            let request = HttpRequest::from_provider(request, manifest, self.call.id, &self.call.settings, &self.call.attachments)
-                .map_err(|error| Fault::provider_request(&manifest.name, error))?;
+            let request = HttpRequest::from_provider(
+                request,
+                manifest,
+                self.call.id,
+                &self.call.settings,
+                &self.call.attachments,
+            )
+            .map_err(|error| Fault::provider_request(&manifest.name, error))?;
             let (answer, outcome) = self.send(request, &delivery).await?;
             let state = match delivery.next {
                 Next::Forward => return Ok(self.forward(answer, outcome)),
-                Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => return Ok(self.forward(answer, outcome)),
+                Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => {
+                    return Ok(self.forward(answer, outcome));
+                }
                 Next::ForwardSuccess(state) | Next::Resume(state) => state,
             };
             let response = read_whole(answer, outcome).await?;
-            step = self.step(Some((state, response))).await?;
+            // What the provider makes of an answer comes after a request that was sent, and recorded with its outcome.
+            let after = |fault: Fault| fault.recorded().map(|error| error.sent(kv_api::Sent::Yes));
+            step = self.step(Some((state, response))).await.map_err(after)?;
         }
     }
 
     /// Decide, record, send.
     async fn send(&mut self, request: HttpRequest, delivery: &Delivery) -> Result<(Answer, OutcomeGuard), Fault> {
         if self.sends >= MAX_SENDS {
-            return Err(Fault::new(kv_api::Code::Upstream, format!("the provider wanted to send more than {MAX_SENDS} requests"))
-                .reason("provider"));
+            return Err(Fault::new(
+                kv_api::Code::Upstream,
+                format!("the provider wanted to send more than {MAX_SENDS} requests"),
+            )
+            .reason("provider"));
         }
         self.wait(delivery.delay_ms).await?;
         let question = Question {
@@ -254,7 +291,8 @@ impl<'a> Running<'a> {
         let delay = Duration::from_millis(delay_ms.into());
         self.delayed += delay;
         if self.delayed > MAX_DELAY {
-            return Err(Fault::new(kv_api::Code::Upstream, "the provider wanted to wait for more than ten minutes").reason("provider"));
+            return Err(Fault::new(kv_api::Code::Upstream, "the provider wanted to wait for more than ten minutes")
+                .reason("provider"));
         }
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
@@ -269,10 +307,11 @@ impl<'a> Running<'a> {
     /// One step of the provider: here, if it is quick, and otherwise once more on a thread of its own. A step is a pure
     /// function, so beginning it anew changes nothing.
     async fn step(&self, answer: Option<(String, HttpResponse)>) -> Result<Step, Fault> {
-        let run = |provider: &Provider, call: &Call, answer: &Option<(String, HttpResponse)>, budget: Budget| match answer {
-            None => provider.start(call, budget),
-            Some((state, response)) => provider.resume(call, state, response, budget),
-        };
+        let run =
+            |provider: &Provider, call: &Call, answer: &Option<(String, HttpResponse)>, budget: Budget| match answer {
+                None => provider.start(call, budget),
+                Some((state, response)) => provider.resume(call, state, response, budget),
+            };
         let name = &self.provider.manifest.name;
         match run(&self.provider, &self.call, &answer, Budget::Inline) {
             Err(error) if error.wants_full_budget() => {}

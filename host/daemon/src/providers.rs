@@ -41,7 +41,11 @@ impl Providers {
     /// The provider of a connection, if it is still the very component that the person saw.
     pub(crate) fn of(&self, connection: &Connection) -> Result<&Provider, Fault> {
         let provider = self.find(&connection.provider)?;
-        if provider.digest == connection.provider_digest { Ok(provider) } else { Err(Fault::provider_changed(connection)) }
+        if provider.digest == connection.provider_digest {
+            Ok(provider)
+        } else {
+            Err(Fault::provider_changed(connection))
+        }
     }
 
     /// The provider and slot that a secret of this name usually is for.

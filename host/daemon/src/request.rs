@@ -30,7 +30,13 @@ pub(crate) async fn json_and_rest<T: DeserializeOwned>(request: Request<Incoming
             .ok()
             .and_then(|text| text.parse::<usize>().ok())
             .filter(|length| *length <= wire::MAX_JSON_BYTES)
-            .ok_or_else(|| Fault::usage(format!("`{}` is no length of at most {} bytes", wire::HEAD_LENGTH_HEADER, wire::MAX_JSON_BYTES)))?,
+            .ok_or_else(|| {
+                Fault::usage(format!(
+                    "`{}` is no length of at most {} bytes",
+                    wire::HEAD_LENGTH_HEADER,
+                    wire::MAX_JSON_BYTES
+                ))
+            })?,
     };
     let mut bytes = read(request, wire::MAX_REQUEST_BYTES).await?;
     if bytes.len() < head {
@@ -41,7 +47,8 @@ pub(crate) async fn json_and_rest<T: DeserializeOwned>(request: Request<Incoming
 }
 
 async fn read(request: Request<Incoming>, limit: usize) -> Result<Bytes, Fault> {
-    let too_large = || Fault::usage(format!("the request's body is over {limit} bytes")).reason("request.body_too_large");
+    let too_large =
+        || Fault::usage(format!("the request's body is over {limit} bytes")).reason("request.body_too_large");
     let declared = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
@@ -59,10 +66,14 @@ async fn read(request: Request<Incoming>, limit: usize) -> Result<Bytes, Fault> 
         }
         Ok(bytes.freeze())
     };
-    tokio::time::timeout(BODY_TIMEOUT, whole).await.unwrap_or_else(|_| Err(Fault::usage("the request's body took over 60 s to arrive")))
+    tokio::time::timeout(BODY_TIMEOUT, whole)
+        .await
+        .unwrap_or_else(|_| Err(Fault::usage("the request's body took over 60 s to arrive")))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
-    let value = json::parse(bytes, wire::MAX_JSON_BYTES).map_err(|error| Fault::usage(error.to_string()).reason("request.json"))?;
-    serde_json::from_value(value).map_err(|error| Fault::usage(format!("the request is not understood: {error}")).reason("request.form"))
+    let value = json::parse(bytes, wire::MAX_JSON_BYTES)
+        .map_err(|error| Fault::usage(error.to_string()).reason("request.json"))?;
+    serde_json::from_value(value)
+        .map_err(|error| Fault::usage(format!("the request is not understood: {error}")).reason("request.form"))
 }

@@ -38,7 +38,10 @@ fn caller(door: Door, uid: u32, request: &Request<Incoming>) -> Result<Caller, F
         const _: () = assert!(API_VERSION == 1);
         return Err(Fault::new(
             Code::DaemonUnreachable,
-            format!("this daemon ({}) speaks version {API_VERSION} of its API, and the caller another", env!("CARGO_PKG_VERSION")),
+            format!(
+                "this daemon ({}) speaks version {API_VERSION} of its API, and the caller another",
+                env!("CARGO_PKG_VERSION")
+            ),
         )
         .reason("version")
         .next("kv daemon restart"));
@@ -64,7 +67,9 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("GET", ["v1", "status"]) => return status::status(shared),
         ("GET", ["v1", "connections"]) => return catalog::connections(shared),
         ("GET", ["v1", "operations"]) => return catalog::operations(shared, request.uri().query()),
-        ("GET", ["v1", "operations", connection, operation]) => return catalog::operation(shared, connection, operation),
+        ("GET", ["v1", "operations", connection, operation]) => {
+            return catalog::operation(shared, connection, operation);
+        }
         ("GET", ["v1", "search"]) => return catalog::search(shared, request.uri().query()),
         ("POST", ["v1", "call"]) => return calls::typed(worker, caller, request).await,
         ("POST", ["v1", "api"]) => return calls::raw(worker, caller, request).await,

@@ -3,8 +3,10 @@
 //!
 //! This is an exposure, and priced as one: the passphrase is asked for again, and the trail names every secret.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
@@ -27,21 +29,45 @@ use crate::vault::{passphrase, unlock_failed};
 
 /// As many runs as are under way at once.
 const MAX_RUNS: usize = 256;
+/// After so long without output, the few bytes that might be the beginning of a secret are let go.
+const QUIET: Duration = Duration::from_millis(50);
 /// As many variables as an environment may have; far over what systems give a process.
 const MAX_VARIABLES: usize = 4096;
 
 /// Variables that no secret may be put in: they load code, change what is run, or redirect what it reads.
 const REFUSED: [&str; 21] = [
-    "BASH_ENV", "CDPATH", "ENV", "GIT_EXEC_PATH", "GIT_SSH", "GIT_SSH_COMMAND", "HOME", "IFS", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "PATH",
-    "PERL5LIB", "PERL5OPT", "PROMPT_COMMAND", "PS4", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "RUBYOPT", "SHELL", "SHELLOPTS",
+    "BASH_ENV",
+    "CDPATH",
+    "ENV",
+    "GIT_EXEC_PATH",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "HOME",
+    "IFS",
+    "JAVA_TOOL_OPTIONS",
+    "NODE_OPTIONS",
+    "PATH",
+    "PERL5LIB",
+    "PERL5OPT",
+    "PROMPT_COMMAND",
+    "PS4",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "RUBYOPT",
+    "SHELL",
+    "SHELLOPTS",
 ];
 
 /// The runs under way.
 #[derive(Default)]
-pub(crate) struct Runs(Mutex<HashSet<CallId>>);
+pub(crate) struct Runs(Mutex<HashMap<CallId, Masked>>);
+
+/// How many times a run's output was masked.
+type Masked = Arc<AtomicU64>;
 
 impl Runs {
-    fn under_way(&self) -> MutexGuard<'_, HashSet<CallId>> {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<CallId, Masked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -65,7 +91,8 @@ pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> R
     }
     let patterns = patterns(shared, &session).await?;
     let holds_secret = |value: &HiddenBytes| patterns.find_any(value.reveal());
-    let strip: Vec<_> = wanted.environment.iter().filter(|(_, value)| holds_secret(value)).map(|(name, _)| name.clone()).collect();
+    let strip: Vec<_> =
+        wanted.environment.iter().filter(|(_, value)| holds_secret(value)).map(|(name, _)| name.clone()).collect();
     let id = new_id()?;
     let secrets = wanted.secrets.clone();
     shared.intend(Event::RunStarted { run: id, command: Claim::cut(&program), secrets, uid: shared.uid }).await?;
@@ -74,21 +101,25 @@ pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> R
     if runs.len() >= MAX_RUNS {
         return Err(Fault::new(Code::Conflict, format!("{MAX_RUNS} runs are under way already")));
     }
-    runs.insert(id);
+    runs.insert(id, Masked::default());
     drop(runs);
     answer::json(&RunStart { run: id.to_string(), values, strip })
 }
 
 async fn prove_presence(session: &Arc<Session>, given: Option<&kv_api::Hidden>) -> Result<(), Fault> {
     let given = given.ok_or_else(|| {
-        Fault::new(Code::NeedsHuman, "handing out a value takes a person: the passphrase is asked for again").reason("passphrase")
+        Fault::new(Code::NeedsHuman, "handing out a value takes a person: the passphrase is asked for again")
+            .reason("passphrase")
     })?;
     let passphrase = passphrase(given)?;
     let vault = Arc::clone(&session.vault);
     blocking(move || vault.verify_passphrase(&passphrase, now_ms()).map_err(Fault::unlock)).await
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person asked, with the passphrase, for this value in a command's environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person asked, with the passphrase, for this value in a command's environment"
+)]
 fn value_of(session: &Session, name: &SecretName) -> Result<(SecretName, HiddenBytes), Fault> {
     let upper = name.as_str().to_ascii_uppercase();
     if REFUSED.contains(&upper.as_str()) || kv_harden::is_scrubbed(&upper) {
@@ -106,27 +137,32 @@ fn value_of(session: &Session, name: &SecretName) -> Result<(SecretName, HiddenB
 /// Masks a stream: what comes in as the request's body goes out, cleaned, as the answer's, while it comes.
 pub(crate) async fn mask(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
     let session = shared.gate.session()?;
-    if !CallId::parse(id).is_some_and(|id| shared.runs.under_way().contains(&id)) {
-        return Err(no_run());
-    }
+    let masked = CallId::parse(id).and_then(|id| shared.runs.under_way().get(&id).cloned()).ok_or_else(no_run)?;
     let patterns = patterns(shared, &session).await?;
     let state = Some((request.into_body(), kv_redact::Stream::new(patterns)));
-    Ok(answer::lines(unfold(state, |state| async move {
-        let (mut body, mut stream) = state?;
-        let mut out = Vec::new();
-        loop {
-            match body.frame().await {
-                Some(Ok(frame)) => {
-                    let Ok(data) = frame.into_data() else { continue };
-                    stream.push(&data, &mut out);
-                    if !out.is_empty() {
-                        return Some((Bytes::from(out), Some((body, stream))));
+    Ok(answer::lines(unfold(state, move |state| {
+        let masked = Arc::clone(&masked);
+        async move {
+            let (mut body, mut stream) = state?;
+            let mut out = Vec::new();
+            loop {
+                let hits = match tokio::time::timeout(QUIET, body.frame()).await {
+                    Ok(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) => stream.push(&data, &mut out),
+                        Err(_) => continue,
+                    },
+                    // The command's output is over, or its run broke off: what was held back goes out, masked.
+                    Ok(Some(Err(_)) | None) => {
+                        let hits = stream.finish(&mut out);
+                        masked.fetch_add(hits.total, Ordering::Relaxed);
+                        return Some((Bytes::from(out), None));
                     }
-                }
-                // The command's output is over, or its run broke off: what was held back goes out, masked.
-                Some(Err(_)) | None => {
-                    stream.finish(&mut out);
-                    return Some((Bytes::from(out), None));
+                    // A prompt that waits for an answer should be seen.
+                    Err(_) => stream.release(&mut out),
+                };
+                masked.fetch_add(hits.total, Ordering::Relaxed);
+                if !out.is_empty() {
+                    return Some((Bytes::from(out), Some((body, stream))));
                 }
             }
         }
@@ -135,8 +171,9 @@ pub(crate) async fn mask(shared: &Arc<Shared>, id: &str, request: Request<Incomi
 
 pub(crate) async fn end(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
     let ended: RunEnd = request::json(request).await?;
-    let run = CallId::parse(id).filter(|id| shared.runs.under_way().remove(id)).ok_or_else(no_run)?;
-    shared.event(Event::RunEnded { run, exit_code: ended.exit_code, signal: ended.signal, redactions: ended.masked })?;
+    let run = CallId::parse(id).ok_or_else(no_run)?;
+    let masked = shared.runs.under_way().remove(&run).ok_or_else(no_run)?.load(Ordering::Relaxed);
+    shared.event(Event::RunEnded { run, exit_code: ended.exit_code, signal: ended.signal, redactions: masked })?;
     answer::json(&json!({ "ended": true }))
 }
 

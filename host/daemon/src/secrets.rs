@@ -40,13 +40,16 @@ pub(crate) async fn set(shared: &Arc<Shared>, request: Request<Incoming>) -> Res
     let SetRequest { name, value } = request::json(request).await?;
     let session = shared.gate.session()?;
     if session.vault.secret(&name).is_some() {
-        return Err(Fault::new(Code::Conflict, format!("there is a secret `{name}` already")).next(format!("kv secret rotate {name}")));
+        return Err(Fault::new(Code::Conflict, format!("there is a secret `{name}` already"))
+            .next(format!("kv secret rotate {name}")));
     }
     let known = shared.providers.recognise(name.as_str());
     let warnings = warnings(&value, known);
     let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
     shared.intend(Event::SecretSet { secret: name.clone(), version: 1, uid: shared.uid }).await?;
-    let meta = store(&session, note, move |session| session.vault.put_secret(&name, SecretValue::new(value.take()), now_ms())).await?;
+    let meta =
+        store(&session, note, move |session| session.vault.put_secret(&name, SecretValue::new(value.take()), now_ms()))
+            .await?;
     let connection = match known {
         Some((provider, _)) => connect_usual(shared, &session, provider).await?,
         None => None,
@@ -55,7 +58,11 @@ pub(crate) async fn set(shared: &Arc<Shared>, request: Request<Incoming>) -> Res
 }
 
 /// Makes the connection that has the provider's own name, unless there is one, or another slot is still unfilled.
-async fn connect_usual(shared: &Arc<Shared>, session: &Arc<Session>, provider: &Provider) -> Result<Option<kv_api::ConnectionDetail>, Fault> {
+async fn connect_usual(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    provider: &Provider,
+) -> Result<Option<kv_api::ConnectionDetail>, Fault> {
     let manifest = &provider.manifest;
     let Ok(name) = ConnectionName::parse(manifest.name.as_str()) else { return Ok(None) };
     if session.connections().contains_key(&name) {
@@ -91,8 +98,17 @@ pub(crate) async fn rotate(shared: &Arc<Shared>, name: &str, request: Request<In
     let known = shared.providers.recognise(name.as_str());
     let warnings = warnings(&value, known);
     let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
-    shared.intend(Event::SecretRotated { secret: name.clone(), version: before.version.saturating_add(1), uid: shared.uid }).await?;
-    let meta = store(&session, note, move |session| session.vault.rotate_secret(&name, SecretValue::new(value.take()), now_ms())).await?;
+    shared
+        .intend(Event::SecretRotated {
+            secret: name.clone(),
+            version: before.version.saturating_add(1),
+            uid: shared.uid,
+        })
+        .await?;
+    let meta = store(&session, note, move |session| {
+        session.vault.rotate_secret(&name, SecretValue::new(value.take()), now_ms())
+    })
+    .await?;
     answer::json(&SetResult { secret: info(&session, meta), connection: None, warnings })
 }
 
@@ -134,7 +150,10 @@ async fn store(
     blocking(move || {
         let meta = write(&session).map_err(Fault::write)?;
         let note = note.unwrap_or_default();
-        session.vault.put_document(DocumentKind::SecretLabel, &meta.id.to_string(), note.as_bytes()).map_err(Fault::write)?;
+        session
+            .vault
+            .put_document(DocumentKind::SecretLabel, &meta.id.to_string(), note.as_bytes())
+            .map_err(Fault::write)?;
         Ok(meta)
     })
     .await

@@ -55,7 +55,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
         private_directory(directory)?;
     }
     let sockets = Sockets::open(&home)?;
-    let (audit, opened) = AuditLog::open(&home.audit(), kv_audit::Options::default(), now_ms()).map_err(StartError::Audit)?;
+    let (audit, opened) =
+        AuditLog::open(&home.audit(), kv_audit::Options::default(), now_ms()).map_err(StartError::Audit)?;
     let audit = Arc::new(audit);
     if opened.damaged {
         warnings.push("the last entry of the trail is damaged: kv audit verify".to_owned());

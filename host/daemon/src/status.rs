@@ -83,7 +83,13 @@ fn modes(shared: &Shared) -> Check {
     for path in [&home.data, &home.state, &home.runtime] {
         match std::fs::symlink_metadata(path) {
             Ok(found) if found.mode() & 0o077 == 0 && found.is_dir() => {}
-            Ok(_) => return bad("directories", format!("{} can be entered by others", path.display()), &format!("chmod 700 {}", path.display())),
+            Ok(_) => {
+                return bad(
+                    "directories",
+                    format!("{} can be entered by others", path.display()),
+                    &format!("chmod 700 {}", path.display()),
+                );
+            }
             Err(error) => return bad("directories", format!("{}: {error}", path.display()), "kv daemon restart"),
         }
     }

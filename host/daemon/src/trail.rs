@@ -81,7 +81,8 @@ fn parse(query: Option<&str>) -> Result<AuditQuery, Fault> {
             *value = Value::Bool(text == "true");
         }
     }
-    serde_json::from_value(Value::Object(map)).map_err(|error| Fault::usage(format!("the filter is not understood: {error}")))
+    serde_json::from_value(Value::Object(map))
+        .map_err(|error| Fault::usage(format!("the filter is not understood: {error}")))
 }
 
 /// Checks the whole chain, and that it holds the head that the vault knows.
@@ -94,7 +95,8 @@ pub(crate) async fn verify(shared: &Arc<Shared>) -> Result<Answered, Fault> {
     shared.audit.flush().await.map_err(Fault::audit)?;
     let report = blocking(move || kv_audit::verify(&directory, anchor).map_err(unreadable)).await?;
     if !report.is_intact() {
-        return Err(Fault::new(Code::Integrity, format!("the trail is not intact: {}", what_is_wrong(&report))).reason("audit.broken"));
+        return Err(Fault::new(Code::Integrity, format!("the trail is not intact: {}", what_is_wrong(&report)))
+            .reason("audit.broken"));
     }
     answer::json(&VerifyReport {
         entries: report.entries,
@@ -110,7 +112,9 @@ pub(crate) async fn verify(shared: &Arc<Shared>) -> Result<Answered, Fault> {
 pub(crate) fn what_is_wrong(report: &Report) -> String {
     match (&report.bad, report.losses.first()) {
         (Some(bad), _) => bad.to_string(),
-        (None, Some(loss)) => format!("entries {} to {} were lost when segment {} was given up", loss.from, loss.to, loss.segment),
+        (None, Some(loss)) => {
+            format!("entries {} to {} were lost when segment {} was given up", loss.from, loss.to, loss.segment)
+        }
         (None, None) => "nothing".to_owned(),
     }
 }

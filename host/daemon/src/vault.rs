@@ -32,7 +32,10 @@ pub(crate) async fn init(shared: &Arc<Shared>, request: Request<Incoming>) -> Re
     shared.event(Event::VaultCreated { vault: session.vault.id(), uid: shared.uid })?;
     shared.event(Event::Unlocked { until_ms: Some(session.until_ms()), uid: shared.uid })?;
     shared.anchor(&session)?;
-    answer::json(&InitResult { path: shared.home.data.join("vault.db").display().to_string(), until_ms: session.until_ms() })
+    answer::json(&InitResult {
+        path: shared.home.data.join("vault.db").display().to_string(),
+        until_ms: session.until_ms(),
+    })
 }
 
 pub(crate) async fn unlock(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -70,7 +73,8 @@ pub(crate) async fn passwd(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     let old = passphrase(&wanted.old)?;
     let new = new_passphrase(&wanted.new, wanted.accept_weak)?;
     let vault = Arc::clone(&session.vault);
-    blocking(move || vault.change_passphrase(&old, &new, KdfParams::default(), now_ms()).map_err(Fault::change)).await?;
+    blocking(move || vault.change_passphrase(&old, &new, KdfParams::default(), now_ms()).map_err(Fault::change))
+        .await?;
     shared.event(Event::PassphraseChanged { uid: shared.uid })?;
     answer::json(&json!({ "changed": true }))
 }
@@ -88,7 +92,9 @@ pub(crate) fn unlock_failed(shared: &Shared, fault: &Fault) -> Result<(), Fault>
 
 /// No passphrase is taken by a process whose memory others can read.
 fn ready() -> Result<(), Fault> {
-    kv_harden::still_hardened().map_err(|why| Fault::new(kv_api::Code::Integrity, format!("no passphrase is taken: {why}")).next("kv daemon restart"))
+    kv_harden::still_hardened().map_err(|why| {
+        Fault::new(kv_api::Code::Integrity, format!("no passphrase is taken: {why}")).next("kv daemon restart")
+    })
 }
 
 pub(crate) fn passphrase(text: &Hidden) -> Result<Passphrase, Fault> {

@@ -42,7 +42,12 @@ const MAX_HEADERS: usize = 64;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
 /// Serves both sockets until the daemon stops.
-pub(crate) fn work(shared: Arc<Shared>, egress: Egress, agent: std::os::unix::net::UnixListener, human: std::os::unix::net::UnixListener) -> io::Result<()> {
+pub(crate) fn work(
+    shared: Arc<Shared>,
+    egress: Egress,
+    agent: std::os::unix::net::UnixListener,
+    human: std::os::unix::net::UnixListener,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build()?;
     let worker = Rc::new(Worker { shared, egress, agents: Cell::new(0), humans: Cell::new(0) });
     LocalSet::new().block_on(&runtime, async move {

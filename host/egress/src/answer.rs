@@ -56,7 +56,7 @@ pub(crate) fn clean(
     };
     // Nearly always there is nothing to be found, and one look at all lines together says so.
     let lines = kept().flat_map(|(name, value)| [name.as_bytes(), b":", value, b"\n"]).collect::<Vec<_>>().concat();
-    if !snapshot.patterns.find_any(&lines) {
+    if !holds_secret(&lines, snapshot) {
         return kept().map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned())).collect();
     }
     kept().filter_map(|(name, value)| clean_line(name, value, snapshot, hits)).collect()
@@ -69,11 +69,24 @@ fn clean_line(
     snapshot: &Snapshot,
     hits: &mut BTreeMap<SecretId, u64>,
 ) -> Option<(String, String)> {
-    let (masked, in_value) = kv_redact::mask_bytes(&snapshot.patterns, value);
-    let (_, in_line) = kv_redact::mask_bytes(&snapshot.patterns, &[name.as_bytes(), b":", value].concat());
-    let is_only_in_value = in_line.total <= in_value.total;
-    snapshot.count(if is_only_in_value { in_value } else { in_line }, hits);
-    is_only_in_value.then(|| (name.to_owned(), String::from_utf8_lossy(&masked).into_owned()))
+    let (masked, found) = kv_redact::mask_bytes(&snapshot.patterns, value);
+    snapshot.count(found, hits);
+    let left = [name.as_bytes(), b":", &masked].concat();
+    if holds_secret(&left, snapshot) {
+        let found = kv_redact::mask_bytes(&snapshot.patterns, &both_cases(&left)).1;
+        snapshot.count(found, hits);
+        return None;
+    }
+    Some((name.to_owned(), String::from_utf8_lossy(&masked).into_owned()))
+}
+
+fn holds_secret(lines: &[u8], snapshot: &Snapshot) -> bool {
+    snapshot.patterns.find_any(&both_cases(lines))
+}
+
+/// Names come in lower case whatever the service wrote, so a form that began in a name has lost its own case there.
+fn both_cases(lines: &[u8]) -> Vec<u8> {
+    [lines, b"\n", &lines.to_ascii_lowercase()].concat()
 }
 
 /// `connection: x-internal` makes `x-internal` a matter between the service and us.

@@ -45,6 +45,8 @@ struct Flow {
     limits: Limits,
     wire: u64,
     decoded: u64,
+    /// Runs while a line's end is held back.
+    line_end: Option<Pin<Box<Sleep>>>,
 }
 
 /// What ends an answer from our side.
@@ -109,8 +111,19 @@ impl Body {
         if incoming.is_end_stream() {
             lease.give_back(keep_for);
         } else {
-            let flow =
-                Flow { incoming, decoder, cleaner, snapshot, lease, keep_for, ends, limits, wire: 0, decoded: 0 };
+            let flow = Flow {
+                incoming,
+                decoder,
+                cleaner,
+                snapshot,
+                lease,
+                keep_for,
+                ends,
+                limits,
+                wire: 0,
+                decoded: 0,
+                line_end: None,
+            };
             body.flow = Some(flow);
         }
         body
@@ -165,7 +178,13 @@ impl Body {
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(flow) = &mut self.flow else { return Poll::Ready(None) };
-            match ready!(flow.poll_frame(cx)) {
+            let Poll::Ready(frame) = flow.poll_frame(cx) else {
+                let (line, found) = ready!(flow.poll_line_end(cx));
+                flow.snapshot.count(found, &mut self.hits);
+                self.ready.push_back(line);
+                continue;
+            };
+            match frame {
                 Ok(Some(frame)) => {
                     if let Err(error) = self.take(frame) {
                         return self.fail(error);
@@ -255,7 +274,20 @@ impl Flow {
             return Err(BodyError::TooLarge { limit });
         }
         self.snapshot.count(self.cleaner.push(plain, out), hits);
+        let is_line_held = plain.ends_with(b"\n") && self.cleaner.held() > 0;
+        self.line_end = is_line_held.then(|| Box::pin(sleep_until(Instant::now() + self.limits.line)));
         Ok(())
+    }
+
+    /// The end of a line that nothing has followed for a while. What goes out with it is a few letters at most, fewer than
+    /// services show of a key themselves; should the rest of a secret follow, the rest is masked.
+    fn poll_line_end(&mut self, cx: &mut Context<'_>) -> Poll<(Bytes, kv_redact::Hits)> {
+        let Some(wait) = &mut self.line_end else { return Poll::Pending };
+        ready!(wait.as_mut().poll(cx));
+        self.line_end = None;
+        let mut out = Vec::new();
+        let found = self.cleaner.release(&mut out);
+        if out.is_empty() { Poll::Pending } else { Poll::Ready((out.into(), found)) }
     }
 
     fn check_trailers(&self, trailers: &HeaderMap) -> Result<(), BodyError> {

@@ -64,8 +64,8 @@ impl Source<'_> {
         for (_, scheme) in request.auth() {
             match &**scheme {
                 Scheme::Basic { user, password } => {
-                    let (value, from) = self.basic(user, password, &mut used)?;
-                    if let Some((_, from)) = from {
+                    let Rendered { bytes: value, slot } = self.basic(user, password, &mut used)?;
+                    if let Some((_, from)) = slot {
                         derived.push(Derived {
                             from,
                             bytes: Zeroizing::new(value.get(BASIC.len()..).unwrap_or_default().to_vec()),
@@ -93,7 +93,7 @@ impl Source<'_> {
         user: &Template,
         password: &Template,
         used: &mut Vec<(SecretId, u32)>,
-    ) -> Result<(Zeroizing<Vec<u8>>, Option<(SlotName, SecretId)>), SendError> {
+    ) -> Result<Rendered, SendError> {
         let user = self.render(user, Use::Basic, used)?;
         let password = self.render(password, Use::Basic, used)?;
         let slot = password.slot.or(user.slot);
@@ -113,7 +113,7 @@ impl Source<'_> {
         scheme.copy_from_slice(BASIC);
         // The buffer has the length that the encoder itself asked for.
         STANDARD.encode_slice(&*pair, blob).map_err(|_| unfit(None, Unfit::TooLong))?;
-        Ok((value, slot))
+        Ok(Rendered { bytes: value, slot })
     }
 
     fn render(&self, template: &Template, what: Use, used: &mut Vec<(SecretId, u32)>) -> Result<Rendered, SendError> {

@@ -11,6 +11,9 @@ pub struct Limits {
     pub first_byte: Duration,
     /// Between two pieces of a body. Services that stream send a comment every 15 to 60 s to keep proxies content.
     pub idle: Duration,
+    /// How long a line's end may be held back because the letter before it could begin a secret. An event of a stream is
+    /// only complete with its empty line, and nobody sees 10 ms.
+    pub line: Duration,
     /// The whole call. Whoever needs longer polls.
     pub total: Duration,
     /// Status line and headers, and trailers again. Real answers stay under 16 KiB.
@@ -43,6 +46,7 @@ impl Default for Limits {
             connect: Duration::from_secs(10),
             first_byte: Duration::from_secs(300),
             idle: Duration::from_secs(120),
+            line: Duration::from_millis(10),
             total: Duration::from_secs(3600),
             head_bytes: 64 << 10,
             headers: 200,

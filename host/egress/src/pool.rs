@@ -52,6 +52,14 @@ struct Slot {
     last_used: Instant,
 }
 
+/// What a call needs of its slot before it has a connection.
+struct Entered {
+    calls: Arc<Semaphore>,
+    gate: Arc<tokio::sync::Mutex<()>>,
+    /// Since the last call.
+    rested: Duration,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     Http1,
@@ -101,7 +109,12 @@ impl Pool {
         deadline: Instant,
         shared: &Shared,
     ) -> Result<Lease, SendError> {
-        let (calls, gate) = self.enter(key);
+        let Entered { calls, gate, rested } = self.enter(key);
+        if rested > RESTED {
+            // The service may have closed what is kept, and on a busy worker nobody may have looked since. One turn of the
+            // runtime is enough to see it.
+            tokio::task::yield_now().await;
+        }
         let waits = timeout_at(deadline, calls.acquire_owned()).await;
         let Ok(Ok(place)) = waits else {
             return Err(SendError::Busy { limit: self.limits.calls, waited: self.limits.connect });
@@ -162,11 +175,12 @@ impl Pool {
     }
 
     /// Makes a place for the key, and drains those of the same credential's other versions.
-    fn enter(self: &Arc<Self>, key: &Key) -> (Arc<Semaphore>, Arc<tokio::sync::Mutex<()>>) {
+    fn enter(self: &Arc<Self>, key: &Key) -> Entered {
         let mut slots = self.lock();
         if let Some(slot) = slots.by_key.get_mut(key) {
+            let rested = slot.last_used.elapsed();
             slot.last_used = Instant::now();
-            return (Arc::clone(&slot.calls), Arc::clone(&slot.gate));
+            return Entered { calls: Arc::clone(&slot.calls), gate: Arc::clone(&slot.gate), rested };
         }
         slots.by_key.retain(|other, _| !other.is_other_version_of(key));
         let slot = Slot {
@@ -178,7 +192,7 @@ impl Pool {
             gate: Arc::default(),
             last_used: Instant::now(),
         };
-        let entered = (Arc::clone(&slot.calls), Arc::clone(&slot.gate));
+        let entered = Entered { calls: Arc::clone(&slot.calls), gate: Arc::clone(&slot.gate), rested: Duration::ZERO };
         slots.by_key.insert(key.clone(), slot);
         if !std::mem::replace(&mut slots.swept, true) {
             tokio::spawn(sweep(Arc::downgrade(self), self.limits.keep));
@@ -309,3 +323,6 @@ async fn sweep(pool: Weak<Pool>, keep: Duration) {
         }
     }
 }
+
+/// Shorter than any service waits before it closes, longer than the pause between the calls of a busy agent.
+const RESTED: Duration = Duration::from_millis(100);

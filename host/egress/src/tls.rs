@@ -46,9 +46,11 @@ impl Roots {
         if let Some(known) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Arc::clone(known));
         }
-        // On Linux the roots are read from files, and these two variables say which. The daemon scrubs them at its start;
-        // if they are there all the same, refusing is better than trusting what somebody wrote into an environment.
-        if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some()) {
+        // But for Apple's, platforms keep their roots in files, and these two variables say in which. The daemon scrubs them
+        // at its start; if they are there all the same, refusing is better than trusting what somebody wrote into an
+        // environment.
+        let is_said = |name| std::env::var_os(name).is_some();
+        if cfg!(not(target_vendor = "apple")) && ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().any(is_said) {
             return Err(SendError::RootsFromEnvironment);
         }
         let verifier = tokio::task::spawn_blocking(|| rustls_platform_verifier::Verifier::new(provider()))

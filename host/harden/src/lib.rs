@@ -65,7 +65,8 @@ pub fn harden() -> Warnings {
 /// Keeps all memory of this process out of swap, where the limit allows it.
 pub fn lock_memory() -> Result<(), String> {
     // Only pages as they are touched: locking all that is mapped would count the providers' reserved address space.
-    let flags = rustix::mm::MlockAllFlags::CURRENT | rustix::mm::MlockAllFlags::FUTURE | rustix::mm::MlockAllFlags::ONFAULT;
+    let flags =
+        rustix::mm::MlockAllFlags::CURRENT | rustix::mm::MlockAllFlags::FUTURE | rustix::mm::MlockAllFlags::ONFAULT;
     rustix::mm::mlockall(flags).map_err(|error| error.to_string())
 }
 

@@ -31,7 +31,10 @@ pub struct Call {
 pub enum Step {
     /// The result, as JSON text.
     Done(String),
-    Send { request: RequestParts, delivery: Delivery },
+    Send {
+        request: RequestParts,
+        delivery: Delivery,
+    },
 }
 
 /// How a request is to be carried out. Every word of it is the provider's claim.

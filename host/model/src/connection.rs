@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionName, Digest, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName, SlotName, Suggestion};
+use crate::{
+    ConnectionName, Digest, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName,
+    SlotName, Suggestion,
+};
 
 /// What a person set up, as it is kept (sealed) in the vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,8 @@ pub fn parse(bytes: &[u8], limit: usize) -> Result<Value, JsonError> {
         return Err(JsonError::TooLarge { bytes: bytes.len(), limit });
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Bounded { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(|error| JsonError::Invalid(error.to_string()))?;
+    let value =
+        Bounded { depth: MAX_DEPTH }.deserialize(&mut reader).map_err(|error| JsonError::Invalid(error.to_string()))?;
     reader.end().map_err(|error| JsonError::Invalid(error.to_string()))?;
     Ok(value)
 }

@@ -20,25 +20,28 @@ mod method;
 mod name;
 mod origin;
 mod path;
-mod scheme;
 mod schema;
+mod scheme;
 
 pub use call::{Attachment, Call, Delivery, Failure, FailureKind, HttpResponse, Next, Payload, Step};
 pub use connection::{Connection, CustomCa, Principal, SecretRef};
 pub use digest::{Digest, Sha256};
 pub use effect::Effect;
 pub use http::{
-    Body, EncodedBody, HttpRequest, MAX_BODY_BYTES, MAX_HEADERS, MAX_QUERY_BYTES, MAX_QUERY_PAIRS, Part, PartContent, RawBody, RawRequest, RequestError, RequestParts, encode_form,
-    flatten_form,
+    Body, EncodedBody, HttpRequest, MAX_BODY_BYTES, MAX_HEADERS, MAX_QUERY_BYTES, MAX_QUERY_PAIRS, Part, PartContent,
+    RawBody, RawRequest, RequestError, RequestParts, encode_form, flatten_form,
 };
 pub use id::{CallId, SecretId, VaultId};
 pub use manifest::{
-    BodyEncoding, Endpoint, Manifest, ManifestProblem, Matched, Operation, Protocol, RequestHeader, Setting, Slot,
-    SlotKind, SlotPrefix, HeaderSource, Suggestion,
+    BodyEncoding, Endpoint, HeaderSource, Manifest, ManifestProblem, Matched, Operation, Protocol, RequestHeader,
+    Setting, Slot, SlotKind, SlotPrefix, Suggestion,
 };
 pub use method::Method;
-pub use name::{ConnectionName, NameError, OperationName, PrincipalName, ProviderName, SchemeName, SecretName, SettingName, SlotName};
+pub use name::{
+    ConnectionName, NameError, OperationName, PrincipalName, ProviderName, SchemeName, SecretName, SettingName,
+    SlotName,
+};
 pub use origin::{HostKind, Origin, OriginError, is_public};
 pub use path::{MAX_PATH_BYTES, MAX_SEGMENTS, PathError, PathTemplate, Segments};
-pub use scheme::{Scheme, Template, TemplateError, TemplatePiece};
 pub use schema::{InputSchema, SchemaError, Violation};
+pub use scheme::{Scheme, Template, TemplateError, TemplatePiece};

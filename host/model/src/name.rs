@@ -112,7 +112,10 @@ names! {
 
 fn plain(text: &str, most: usize, marks: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    !text.is_empty() && text.len() <= most && text.starts_with(letter) && text.chars().all(|c| letter(c) || marks.contains(c))
+    !text.is_empty()
+        && text.len() <= most
+        && text.starts_with(letter)
+        && text.chars().all(|c| letter(c) || marks.contains(c))
 }
 
 #[cfg(test)]

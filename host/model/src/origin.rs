@@ -189,7 +189,10 @@ impl Host {
             return Err(OriginError::HostCharacters);
         }
         let text = text.to_ascii_lowercase();
-        if text.split('.').any(|label| label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-')) {
+        if text
+            .split('.')
+            .any(|label| label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-'))
+        {
             return Err(OriginError::HostForm);
         }
         // `2130706433`, `0x7f.1` and `127.1` are addresses to some resolvers: a host whose last label begins with a
@@ -299,9 +302,26 @@ mod tests {
     #[test]
     fn private_addresses() {
         for ip in [
-            "0.0.0.0", "10.1.2.3", "127.0.0.1", "100.100.100.200", "169.254.169.254", "172.16.0.1", "192.168.0.1",
-            "168.63.129.16", "224.0.0.1", "255.255.255.255", "::", "::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
-            "fe80::1", "fd00:ec2::254", "2002:a9fe:a9fe::1", "2001::1", "2001:db8::1", "ff02::1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "127.0.0.1",
+            "100.100.100.200",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.168.0.1",
+            "168.63.129.16",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "fe80::1",
+            "fd00:ec2::254",
+            "2002:a9fe:a9fe::1",
+            "2001::1",
+            "2001:db8::1",
+            "ff02::1",
         ] {
             assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }

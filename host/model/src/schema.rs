@@ -51,10 +51,10 @@ impl InputSchema {
         if validator.is_valid(input) {
             return Ok(());
         }
-        let violations = validator.iter_errors(input).take(MAX_VIOLATIONS).map(|error| Violation {
-            pointer: error.instance_path().to_string(),
-            message: cut(error.to_string()),
-        });
+        let violations = validator
+            .iter_errors(input)
+            .take(MAX_VIOLATIONS)
+            .map(|error| Violation { pointer: error.instance_path().to_string(), message: cut(error.to_string()) });
         Err(SchemaError::Input(violations.collect()))
     }
 

@@ -77,7 +77,10 @@ pub enum Reason {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "made once for each request and taken apart at once; a box would cost more")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once for each request and taken apart at once; a box would cost more"
+)]
 pub enum Decision {
     Allow(Permit),
     Deny(Denial),
@@ -175,7 +178,9 @@ impl fmt::Display for Denial {
         match self.reason {
             Reason::Ask => f.write_str("the person must be asked first, and this version of kv cannot ask yet"),
             Reason::Deny => f.write_str("the person accepted that it never goes through"),
-            Reason::Graver { declared } => write!(f, "the request does more than the operation's declared effect `{declared}`"),
+            Reason::Graver { declared } => {
+                write!(f, "the request does more than the operation's declared effect `{declared}`")
+            }
             Reason::MoreThanAsked { most } => write!(f, "the caller asked for nothing graver than `{most}`"),
             Reason::NotAccepted => f.write_str("the person has not accepted it for this connection"),
         }

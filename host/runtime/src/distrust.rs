@@ -4,8 +4,8 @@
 //! encoding and effect are judged by [`kv_model::HttpRequest`], which trusts nobody either.
 
 use kv_model::{
-    Body, Call, Delivery, Effect, Failure, FailureKind, HttpResponse, MAX_HEADERS, MAX_QUERY_BYTES,
-    MAX_QUERY_PAIRS, MAX_SEGMENTS, MAX_PATH_BYTES, Next, Part, PartContent, Payload, RequestParts, Step,
+    Body, Call, Delivery, Effect, Failure, FailureKind, HttpResponse, MAX_HEADERS, MAX_PATH_BYTES, MAX_QUERY_BYTES,
+    MAX_QUERY_PAIRS, MAX_SEGMENTS, Next, Part, PartContent, Payload, RequestParts, Step,
 };
 
 use crate::bindings::exports::kv::provider::http as guest;
@@ -78,7 +78,9 @@ fn kind(kind: types::FailureKind) -> FailureKind {
 
 /// A JSON pointer that can stand in a message.
 fn is_pointer(field: &str) -> bool {
-    (field.is_empty() || field.starts_with('/')) && field.len() <= MAX_FIELD_BYTES && text::one_line(field, MAX_FIELD_BYTES) == field
+    (field.is_empty() || field.starts_with('/'))
+        && field.len() <= MAX_FIELD_BYTES
+        && text::one_line(field, MAX_FIELD_BYTES) == field
 }
 
 /// Services name their errors in visible ASCII.

@@ -64,7 +64,8 @@ impl Runtime {
         found.check_imports()?;
         let manifest = checked_manifest(&found)?;
         inspect::validate(component)?;
-        let compiled = Component::from_binary(&self.inner.engine, component).map_err(|error| LoadError::Compile(cleaned(&error)))?;
+        let compiled = Component::from_binary(&self.inner.engine, component)
+            .map_err(|error| LoadError::Compile(cleaned(&error)))?;
         self.provider(component, manifest, &compiled)
     }
 
@@ -101,7 +102,9 @@ fn checked_manifest(found: &Found<'_>) -> Result<Manifest, LoadError> {
 /// say no to an installation. Wasmtime hides these methods from its documentation; its version is pinned.
 fn check_types(pre: &InstancePre<StepData>) -> wasmtime::Result<()> {
     let (engine, component) = (pre.engine(), pre.component().component_type());
-    let Some(ComponentItem::ComponentInstance(http)) = component.get_export(engine, inspect::HTTP).map(|export| export.ty) else {
+    let Some(ComponentItem::ComponentInstance(http)) =
+        component.get_export(engine, inspect::HTTP).map(|export| export.ty)
+    else {
         return Err(wasmtime::Error::msg("the protocol is not exported as an interface"));
     };
     let function = |name: &str| match http.get_export(engine, name).map(|export| export.ty) {

@@ -41,7 +41,12 @@ pub(crate) struct StepData {
 type Answer = wasmtime::Result<Result<GuestStep, GuestFailure>>;
 
 impl Provider {
-    pub(crate) fn new(manifest: Arc<Manifest>, digest: Digest, pre: HttpProviderPre<StepData>, runtime: Arc<Inner>) -> Self {
+    pub(crate) fn new(
+        manifest: Arc<Manifest>,
+        digest: Digest,
+        pre: HttpProviderPre<StepData>,
+        runtime: Arc<Inner>,
+    ) -> Self {
         Self { manifest, digest, pre, runtime }
     }
 

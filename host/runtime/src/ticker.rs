@@ -32,7 +32,10 @@ impl Ticker {
     pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (for_thread, engine) = (Arc::clone(&shared), engine.weak());
-        let handle = thread::Builder::new().name("kv-epoch".into()).stack_size(64 << 10).spawn(move || for_thread.run(&engine))?;
+        let handle = thread::Builder::new()
+            .name("kv-epoch".into())
+            .stack_size(64 << 10)
+            .spawn(move || for_thread.run(&engine))?;
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 

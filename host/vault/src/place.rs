@@ -23,10 +23,9 @@ pub(crate) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // Closing alone would leave the lock to a child that was forked a moment ago and has not begun its program yet.
-        if rustix::fs::flock(&self.lock, FlockOperation::Unlock).is_err() {
-            // Then the kernel gives it back with the last descriptor, as it would have anyway.
-        }
+        // Closing alone would leave the lock to a child that was forked a moment ago and has not begun its program yet. If
+        // this fails, the kernel gives the lock back with the last descriptor.
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
 

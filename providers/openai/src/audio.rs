@@ -1,9 +1,9 @@
 //! Audio: `/v1/audio`.
 
-use kv_sdk::{Failure, Io, Map, Reply, Request, Value};
+use kv_sdk::{Failure, Io, Reply, Request};
 
 use crate::pairs;
-use crate::shape::{Checked, Hundredths, Id, Probability, Text};
+use crate::shape::{Checked, Hundredths, Id, Probability, Text, TextOrObject};
 use crate::upload;
 
 /// What `audio.speech.create` takes. Parameters that are not listed here are passed on.
@@ -14,7 +14,7 @@ pub struct CreateSpeech {
     /// The text to be spoken.
     pub input: Text<4096>,
     /// `alloy`, `coral`, `marin`, ..., or an object with the id of a custom voice.
-    pub voice: Checked<Voice>,
+    pub voice: Checked<TextOrObject>,
     /// How it is to be spoken; not with `tts-1`.
     pub instructions: Option<Checked<String>>,
     /// `mp3`, `opus`, `aac`, `flac`, `wav` or `pcm`; `mp3` unless said.
@@ -22,18 +22,6 @@ pub struct CreateSpeech {
     pub speed: Option<Checked<Hundredths<25, 400>>>,
     /// `audio`, or `sse` for server-sent events.
     pub stream_format: Option<Checked<String>>,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Voice {
-    Name(String),
-    Custom(CustomVoice),
-}
-
-#[kv_sdk::input(open)]
-pub struct CustomVoice {
-    pub id: String,
 }
 
 /// Turn text into speech
@@ -70,7 +58,7 @@ pub struct CreateTranscription {
     /// What else the answer is to hold: `logprobs`.
     pub include: Option<Checked<Vec<String>>>,
     /// `auto`, or how to cut the recording.
-    pub chunking_strategy: Option<Checked<Chunking>>,
+    pub chunking_strategy: Option<Checked<TextOrObject>>,
     /// The text comes in pieces, as server-sent events; `whisper-1` does not.
     pub stream: Option<Checked<bool>>,
 }
@@ -80,13 +68,6 @@ pub struct CreateTranscription {
 pub enum Granularity {
     Segment,
     Word,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Chunking {
-    Name(String),
-    Settings(Map<String, Value>),
 }
 
 /// Turn speech into text

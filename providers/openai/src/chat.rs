@@ -3,9 +3,12 @@
 //! The body goes out as the caller wrote it. What is typed here is where callers err; a parameter that the service has
 //! added since passes as it is, since a schema that refused it would be wrong a week after each release of a model.
 
-use kv_sdk::{Failure, Io, Reply, Request, Value};
+use kv_sdk::{Failure, Io, Reply, Request};
 
-use crate::shape::{ANY, Checked, Id, List, MANY, Metadata, Penalty, Probability, Temperature, Text, Whole};
+use crate::shape::{
+    ANY, Checked, Id, List, MANY, Metadata, Nullable, Object, Penalty, Probability, Temperature, Text, TextOrList,
+    TextOrObject, Whole,
+};
 
 /// What `chat.completions.create` takes. Parameters that are not listed here are passed on.
 #[kv_sdk::input(open)]
@@ -28,10 +31,10 @@ pub struct CreateChatCompletion {
     /// How many answers to make; each is billed.
     pub n: Option<Checked<Whole<1, 128>>>,
     /// Texts at which the answer ends: one, or up to four.
-    pub stop: Option<Checked<Stop>>,
+    pub stop: Option<Checked<TextOrList<String, 1, 4>>>,
     pub tools: Option<Checked<Vec<Tool>>>,
     /// `none`, `auto`, `required`, or the tool that has to be called.
-    pub tool_choice: Option<Checked<Choice>>,
+    pub tool_choice: Option<Checked<TextOrObject>>,
     pub parallel_tool_calls: Option<Checked<bool>>,
     /// `{"type": "json_schema", "json_schema": {..}}` for an answer that fits a schema.
     pub response_format: Option<Checked<ResponseFormat>>,
@@ -48,12 +51,13 @@ pub struct CreateChatCompletion {
 /// One message of a conversation.
 #[kv_sdk::input(open)]
 pub struct Message {
+    /// `developer` is what `system` is called for reasoning models; `function` is the older name of `tool`.
     pub role: Role,
     /// Text, or a list of parts. An assistant's message that calls tools may have none.
-    pub content: Option<Content>,
-    pub name: Option<String>,
+    pub content: Option<Checked<Nullable<TextOrList<Part, 0, MANY>>>>,
+    pub name: Option<Checked<Nullable<Text<MANY>>>>,
     /// The tools that an assistant's message called.
-    pub tool_calls: Option<Vec<ToolCall>>,
+    pub tool_calls: Option<Checked<Nullable<List<ToolCall, 0, MANY>>>>,
     /// Which call the message of a tool answers.
     pub tool_call_id: Option<String>,
 }
@@ -62,20 +66,11 @@ pub struct Message {
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Assistant,
-    /// What `system` is called for reasoning models.
     Developer,
-    /// The older name of `tool`.
     Function,
     System,
     Tool,
     User,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Content {
-    Text(String),
-    Parts(Vec<Part>),
 }
 
 /// A part of a message. Its other members go by its type: `text`, `image_url`, `input_audio`, `file`, `refusal`.
@@ -85,7 +80,7 @@ pub struct Part {
     pub text: Option<String>,
     pub image_url: Option<ImageUrl>,
     pub input_audio: Option<InputAudio>,
-    pub file: Option<kv_sdk::Map<String, Value>>,
+    pub file: Option<Checked<Object>>,
 }
 
 /// `input_text` and `input_image` are of the responses API.
@@ -142,31 +137,17 @@ pub struct Tool {
 pub struct Function {
     /// Letters, digits, `_` and `-`.
     pub name: Checked<Text<64>>,
-    pub description: Option<String>,
+    pub description: Option<Checked<Nullable<Text<MANY>>>>,
     /// The JSON Schema of its arguments.
-    pub parameters: Option<kv_sdk::Map<String, Value>>,
-    pub strict: Option<bool>,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Choice {
-    Mode(String),
-    Tool(kv_sdk::Map<String, Value>),
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Stop {
-    One(String),
-    Several(Checked<List<String, 1, 4>>),
+    pub parameters: Option<Checked<Object>>,
+    pub strict: Option<Checked<Nullable<bool>>>,
 }
 
 #[kv_sdk::input(open)]
 pub struct ResponseFormat {
     /// `text`, `json_object` or `json_schema`.
     pub r#type: String,
-    pub json_schema: Option<kv_sdk::Map<String, Value>>,
+    pub json_schema: Option<Checked<Object>>,
 }
 
 #[kv_sdk::input(open)]

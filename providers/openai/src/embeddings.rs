@@ -2,15 +2,16 @@
 
 use kv_sdk::{Failure, Io, Reply, Request};
 
-use crate::shape::{ANY, Checked, Id, List, MANY, Text, Whole};
+use crate::shape::{ANY, Checked, Id, TextOrList, TextOrTokens, Whole};
 
 /// What `embeddings.create` takes.
 #[kv_sdk::input(open)]
 pub struct CreateEmbeddings {
     /// `text-embedding-3-small`, ...
     pub model: Id,
-    pub input: Checked<Input>,
-    /// `float` unless said.
+    /// One text, up to 2,048 texts, or the same as tokens.
+    pub input: Checked<TextOrList<TextOrTokens, 1, 2048>>,
+    /// `float` unless said; `base64` has the same 32-bit floats, little-endian, in a quarter of the size.
     pub encoding_format: Option<Checked<EncodingFormat>>,
     /// How long each vector is to be, where the model lets one choose.
     pub dimensions: Option<Checked<Whole<1, ANY>>>,
@@ -18,20 +19,9 @@ pub struct CreateEmbeddings {
     pub user: Option<Checked<String>>,
 }
 
-/// One text, up to 2,048 texts, or the same as tokens.
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Input {
-    Text(Checked<Text<MANY>>),
-    Texts(Checked<List<Text<MANY>, 1, 2048>>),
-    Tokens(Checked<List<u32, 1, MANY>>),
-    TokenLists(Checked<List<List<u32, 1, MANY>, 1, 2048>>),
-}
-
 #[kv_sdk::input(open)]
 #[serde(rename_all = "lowercase")]
 pub enum EncodingFormat {
-    /// The vector's 32-bit floats, little-endian: a quarter of the size.
     Base64,
     Float,
 }

@@ -23,7 +23,7 @@ pub struct GenerateImages {
     pub output_format: Option<Checked<String>>,
     /// In percent, for `jpeg` and `webp`.
     pub output_compression: Option<Checked<Whole<0, 100>>>,
-    /// Of the older models only; the newer ones always answer in base64.
+    /// `url` gives links that end within an hour. Of the older models only; the newer ones always answer in base64.
     pub response_format: Option<Checked<ResponseFormat>>,
     /// `low` for a less strict filter, or `auto`.
     pub moderation: Option<Checked<String>>,
@@ -36,7 +36,6 @@ pub struct GenerateImages {
 #[serde(rename_all = "snake_case")]
 pub enum ResponseFormat {
     B64Json,
-    /// A link that ends within an hour.
     Url,
 }
 

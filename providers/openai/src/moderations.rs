@@ -1,24 +1,17 @@
 //! Moderations: `/v1/moderations`.
 
-use kv_sdk::{Failure, Io, Map, Reply, Request, Value};
+use kv_sdk::{Failure, Io, Reply, Request};
 
-use crate::shape::{Checked, List, MANY};
+use crate::shape::{Checked, MANY, TextOrList, TextOrObject};
 
 /// What `moderations.create` takes.
 #[kv_sdk::input(open)]
 pub struct CreateModeration {
-    pub input: Checked<Input>,
+    /// One text, several, or a list of parts: `{"type": "text", "text": ..}`,
+    /// `{"type": "image_url", "image_url": {"url": ..}}`.
+    pub input: Checked<TextOrList<TextOrObject, 1, MANY>>,
     /// `omni-moderation-latest` unless said.
     pub model: Option<Checked<String>>,
-}
-
-/// One text, several, or a list of parts: `{"type": "text", "text": ..}`, `{"type": "image_url", "image_url": {"url": ..}}`.
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Input {
-    Text(String),
-    Texts(Checked<List<String, 1, MANY>>),
-    Parts(Checked<List<Map<String, Value>, 1, MANY>>),
 }
 
 /// Classify text or images as harmful or not

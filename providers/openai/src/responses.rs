@@ -1,10 +1,12 @@
 //! Responses: `/v1/responses`.
 
-use kv_sdk::{Failure, Io, Map, Reply, Request, Value};
+use kv_sdk::{Failure, Io, Reply, Request};
 
 use crate::errors::about;
 use crate::pairs;
-use crate::shape::{ANY, Checked, Id, Metadata, Probability, Temperature, Whole};
+use crate::shape::{
+    ANY, Checked, Id, MANY, Metadata, Nullable, Object, Probability, Temperature, TextOrList, TextOrObject, Whole,
+};
 
 /// What `responses.create` takes. Parameters that are not listed here are passed on.
 #[kv_sdk::input(open)]
@@ -12,7 +14,7 @@ pub struct CreateResponse {
     /// The model's id, as `models.list` gives it. A stored prompt may name it instead.
     pub model: Option<Id>,
     /// What is asked: text, or a list of items.
-    pub input: Option<Checked<Input>>,
+    pub input: Option<Checked<TextOrList<Item, 0, MANY>>>,
     /// What the model is told beforehand.
     pub instructions: Option<Checked<String>>,
     /// The answer comes in pieces, as server-sent events, while it is being made.
@@ -27,15 +29,15 @@ pub struct CreateResponse {
     /// The response that this one goes on from.
     pub previous_response_id: Option<Checked<String>>,
     /// The conversation that input and answer are added to: its id, or an object with it.
-    pub conversation: Option<Checked<Choice>>,
+    pub conversation: Option<Checked<TextOrObject>>,
     pub tools: Option<Checked<Vec<Tool>>>,
     /// `none`, `auto`, `required`, or the tool that has to be called.
-    pub tool_choice: Option<Checked<Choice>>,
+    pub tool_choice: Option<Checked<TextOrObject>>,
     pub parallel_tool_calls: Option<Checked<bool>>,
     /// `{"effort": "low"}`, `{"summary": "auto"}`, ...
-    pub reasoning: Option<Checked<Map<String, Value>>>,
+    pub reasoning: Option<Checked<Object>>,
     /// `{"format": {"type": "json_schema", "name": .., "schema": {..}}}` for an answer that fits a schema.
-    pub text: Option<Checked<Map<String, Value>>>,
+    pub text: Option<Checked<Object>>,
     /// What else the answer is to hold: `reasoning.encrypted_content`, ...
     pub include: Option<Checked<Vec<String>>>,
     pub truncation: Option<Checked<Truncation>>,
@@ -44,19 +46,12 @@ pub struct CreateResponse {
     pub metadata: Option<Checked<Metadata>>,
 }
 
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Input {
-    Text(String),
-    Items(Vec<Item>),
-}
-
 /// A message, or one of the other items that the service knows by their `type`.
 #[kv_sdk::input(open)]
 pub struct Item {
     pub r#type: Option<String>,
     pub role: Option<Role>,
-    pub content: Option<Content>,
+    pub content: Option<Checked<Nullable<TextOrList<Part, 0, MANY>>>>,
 }
 
 #[kv_sdk::input(open)]
@@ -66,13 +61,6 @@ pub enum Role {
     Developer,
     System,
     User,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Content {
-    Text(String),
-    Parts(Vec<Part>),
 }
 
 /// `input_text`, `input_image`, `input_file`, ...; `text` and `image_url` are of the chat API.
@@ -88,14 +76,7 @@ pub struct Tool {
     /// `function`, `web_search`, `file_search`, `code_interpreter`, `mcp`, ...
     pub r#type: String,
     pub name: Option<String>,
-    pub parameters: Option<Map<String, Value>>,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Choice {
-    Name(String),
-    Object(Map<String, Value>),
+    pub parameters: Option<Checked<Nullable<Object>>>,
 }
 
 #[kv_sdk::input(open)]

@@ -73,6 +73,27 @@ pub enum Hundredths<const MIN: i64, const MAX: i64> {}
 #[derive(Debug)]
 pub struct List<T, const MIN: usize, const MAX: usize>(PhantomData<T>);
 
+/// A text, or a list of `MIN` to `MAX` entries. Said with one list of types, since a violation inside of an `anyOf` would
+/// name neither its place nor its reason.
+#[derive(Debug)]
+pub struct TextOrList<T, const MIN: usize, const MAX: usize>(PhantomData<T>);
+
+/// A text, a token, or a list of tokens.
+#[derive(Debug)]
+pub enum TextOrTokens {}
+
+/// A text, or an object that the service knows.
+#[derive(Debug)]
+pub enum TextOrObject {}
+
+/// Any object.
+#[derive(Debug)]
+pub enum Object {}
+
+/// A member that the service itself sends as null, in messages that callers send back to it.
+#[derive(Debug)]
+pub struct Nullable<T>(PhantomData<T>);
+
 /// Up to 16 names, each with a text. The service has bounds for their lengths too, and says which one was passed.
 #[derive(Debug)]
 pub enum Metadata {}
@@ -91,8 +112,8 @@ pub type Penalty = Hundredths<-200, 200>;
 mod schemas {
     use std::borrow::Cow;
 
-    use kv_sdk::json;
     use kv_sdk::schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+    use kv_sdk::{Value, json};
 
     use super::*;
 
@@ -160,7 +181,7 @@ mod schemas {
     }
 
     /// Whole numbers without a fraction, as people write them.
-    fn hundredths(number: i64) -> kv_sdk::Value {
+    fn hundredths(number: i64) -> Value {
         if number % 100 == 0 { json!(number / 100) } else { json!(number as f64 / 100.0) }
     }
 
@@ -174,6 +195,59 @@ mod schemas {
                 schema.insert("maxItems".to_owned(), MAX.into());
             }
             schema
+        }
+    }
+
+    impl<T: JsonSchema, const MIN: usize, const MAX: usize> JsonSchema for TextOrList<T, MIN, MAX> {
+        inline!("TextOrList");
+
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let mut schema = List::<T, MIN, MAX>::json_schema(generator);
+            schema.insert("type".to_owned(), json!(["string", "array"]));
+            schema
+        }
+    }
+
+    impl JsonSchema for TextOrTokens {
+        inline!("TextOrTokens");
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": ["string", "integer", "array"], "minLength": 1, "items": { "type": "integer" } })
+        }
+    }
+
+    impl JsonSchema for TextOrObject {
+        inline!("TextOrObject");
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": ["string", "object"] })
+        }
+    }
+
+    impl JsonSchema for Object {
+        inline!("Object");
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "object" })
+        }
+    }
+
+    impl<T: JsonSchema> JsonSchema for Nullable<T> {
+        inline!("Nullable");
+
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            let mut schema = T::json_schema(generator);
+            // An empty text says as little as null does.
+            schema.remove("minLength");
+            let mut types = match schema.remove("type") {
+                Some(Value::Array(types)) => types,
+                Some(one) => vec![one],
+                None => panic!("only a shape with a type can be null besides"),
+            };
+            types.push("null".into());
+            schema.insert("type".to_owned(), types.into());
+            // One level down: beside the property's name it would read as a member that may be left out, and go.
+            json_schema!({ "allOf": [schema] })
         }
     }
 

@@ -2,10 +2,10 @@
 //!
 //! They began as a part of the assistants API, and the official SDKs still send its version along.
 
-use kv_sdk::{Failure, Io, Map, Reply, Request, Value};
+use kv_sdk::{Failure, Io, Reply, Request};
 
 use crate::errors::about;
-use crate::shape::{Checked, Id, List, MANY, Metadata, Text, Whole};
+use crate::shape::{Checked, Id, MANY, Metadata, Object, TextOrList, Whole};
 
 /// What `vector_stores.create` takes. Parameters that are not listed here are passed on.
 #[kv_sdk::input(open)]
@@ -16,7 +16,7 @@ pub struct CreateVectorStore {
     pub file_ids: Option<Checked<Vec<String>>>,
     pub expires_after: Option<Checked<Unused>>,
     /// `{"type": "auto"}`, or `{"type": "static", "static": {..}}` with sizes in tokens.
-    pub chunking_strategy: Option<Checked<Map<String, Value>>>,
+    pub chunking_strategy: Option<Checked<Object>>,
     pub metadata: Option<Checked<Metadata>>,
 }
 
@@ -48,20 +48,13 @@ pub struct SearchVectorStore {
     /// `vs_...`
     pub vector_store_id: Id,
     /// What is looked for: a text, or several.
-    pub query: Checked<Query>,
+    pub query: Checked<TextOrList<String, 1, MANY>>,
     pub max_num_results: Option<Checked<Whole<1, 50>>>,
     /// `{"type": "eq", "key": .., "value": ..}`, or `{"type": "and", "filters": [..]}`, over the attributes of files.
-    pub filters: Option<Checked<Map<String, Value>>>,
-    pub ranking_options: Option<Checked<Map<String, Value>>>,
+    pub filters: Option<Checked<Object>>,
+    pub ranking_options: Option<Checked<Object>>,
     /// The service may put the question better before it searches.
     pub rewrite_query: Option<Checked<bool>>,
-}
-
-#[kv_sdk::input(open)]
-#[serde(untagged)]
-pub enum Query {
-    One(Checked<Text<MANY>>),
-    Several(Checked<List<String, 1, MANY>>),
 }
 
 /// Search a vector store

@@ -21,7 +21,7 @@ list_input! {
 /// The newest come first.
 #[kv_sdk::operation(name = "charges.list", effect = Read, suggest = Allow, endpoint = "GET /v1/charges")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "charges"], &input).await
+    paging::list(io, &["v1", "charges"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

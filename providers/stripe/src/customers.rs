@@ -2,7 +2,7 @@
 
 use kv_sdk::{Failure, Io, Map, Reply, Value};
 
-use crate::paging::{self, Paged, list_input};
+use crate::paging::{self, Extent, list_input};
 use crate::params::{self, Address, Metadata, Moments, Shipping};
 
 list_input! {
@@ -21,7 +21,7 @@ list_input! {
 /// The newest come first.
 #[kv_sdk::operation(name = "customers.list", effect = Read, suggest = Allow, endpoint = "GET /v1/customers")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "customers"], &input).await
+    paging::list(io, &["v1", "customers"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]
@@ -42,13 +42,9 @@ pub(crate) struct Search {
     max_items: Option<u32>,
 }
 
-impl Paged for Search {
-    fn auto_paginate(&self) -> bool {
-        self.auto_paginate.unwrap_or(false)
-    }
-
-    fn max_items(&self) -> Option<u32> {
-        self.max_items
+impl Search {
+    fn extent(&self) -> Extent {
+        Extent { auto_paginate: self.auto_paginate, max_items: self.max_items }
     }
 }
 
@@ -57,7 +53,7 @@ impl Paged for Search {
 /// What was created within the last minute may be missing.
 #[kv_sdk::operation(name = "customers.search", effect = Read, suggest = Allow, endpoint = "GET /v1/customers/search")]
 pub(crate) async fn search(io: &Io, input: Search) -> Result<Reply, Failure> {
-    paging::search(io, &["v1", "customers", "search"], &input).await
+    paging::search(io, &["v1", "customers", "search"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

@@ -21,5 +21,5 @@ list_input! {
 /// Of the last 30 days, the newest first.
 #[kv_sdk::operation(name = "events.list", effect = Read, suggest = Allow, endpoint = "GET /v1/events")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "events"], &input).await
+    paging::list(io, &["v1", "events"], input.extent()).await
 }

@@ -43,7 +43,7 @@ pub(crate) enum CollectionMethod {
 /// The newest come first.
 #[kv_sdk::operation(name = "invoices.list", effect = Read, suggest = Allow, endpoint = "GET /v1/invoices")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "invoices"], &input).await
+    paging::list(io, &["v1", "invoices"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

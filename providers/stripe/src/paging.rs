@@ -12,10 +12,11 @@ const MAX_ITEMS: u32 = 1_000;
 /// The largest page that Stripe gives.
 const PAGE: u64 = 100;
 
-/// What every list and search has in its input.
-pub(crate) trait Paged {
-    fn auto_paginate(&self) -> bool;
-    fn max_items(&self) -> Option<u32>;
+/// What a call says about how far to read.
+#[derive(Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) auto_paginate: Option<bool>,
+    pub(crate) max_items: Option<u32>,
 }
 
 /// Makes the input of a list: its own filters, all of them optional, and what every list has.
@@ -41,13 +42,9 @@ macro_rules! list_input {
             max_items: Option<u32>,
         }
 
-        impl $crate::paging::Paged for $name {
-            fn auto_paginate(&self) -> bool {
-                self.auto_paginate.unwrap_or(false)
-            }
-
-            fn max_items(&self) -> Option<u32> {
-                self.max_items
+        impl $name {
+            fn extent(&self) -> $crate::paging::Extent {
+                $crate::paging::Extent { auto_paginate: self.auto_paginate, max_items: self.max_items }
             }
         }
     };
@@ -55,22 +52,22 @@ macro_rules! list_input {
 pub(crate) use list_input;
 
 /// A list: its pages follow each other by the last item's id.
-pub(crate) async fn list(io: &Io, path: &[&str], input: &impl Paged) -> Result<Reply, Failure> {
-    pages(io, path, input, "starting_after").await
+pub(crate) async fn list(io: &Io, path: &[&str], extent: Extent) -> Result<Reply, Failure> {
+    pages(io, path, extent, "starting_after").await
 }
 
 /// A search: each page names the next.
-pub(crate) async fn search(io: &Io, path: &[&str], input: &impl Paged) -> Result<Reply, Failure> {
-    pages(io, path, input, "page").await
+pub(crate) async fn search(io: &Io, path: &[&str], extent: Extent) -> Result<Reply, Failure> {
+    pages(io, path, extent, "page").await
 }
 
-async fn pages(io: &Io, path: &[&str], input: &impl Paged, cursor: &'static str) -> Result<Reply, Failure> {
+async fn pages(io: &Io, path: &[&str], extent: Extent, cursor: &'static str) -> Result<Reply, Failure> {
     let params = params(io, &OWN)?;
     let request = |params: Map<String, Value>| {
         Request::get(path.iter().copied()).queries(Form::from_json(&Value::Object(params)))
     };
-    if !input.auto_paginate() {
-        return match input.max_items() {
+    if extent.auto_paginate != Some(true) {
+        return match extent.max_items {
             None => io.forward_success(request(params)).await,
             Some(_) => Err(Failure::invalid_input("`max_items` goes with `auto_paginate`; for one page use `limit`")
                 .at("/max_items")),
@@ -81,7 +78,7 @@ async fn pages(io: &Io, path: &[&str], input: &impl Paged, cursor: &'static str)
             Failure::invalid_input("`auto_paginate` reads forwards only: use `starting_after`").at("/ending_before")
         );
     }
-    let most = match input.max_items() {
+    let most = match extent.max_items {
         None => DEFAULT_ITEMS,
         Some(count @ 1..=MAX_ITEMS) => count as usize,
         Some(_) => return Err(Failure::invalid_input(format!("it is 1 to {MAX_ITEMS}")).at("/max_items")),

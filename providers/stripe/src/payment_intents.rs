@@ -19,7 +19,7 @@ list_input! {
 /// The newest come first.
 #[kv_sdk::operation(name = "payment_intents.list", effect = Read, suggest = Allow, endpoint = "GET /v1/payment_intents")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "payment_intents"], &input).await
+    paging::list(io, &["v1", "payment_intents"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

@@ -35,7 +35,7 @@ pub(crate) enum Kind {
 /// The newest come first.
 #[kv_sdk::operation(name = "prices.list", effect = Read, suggest = Allow, endpoint = "GET /v1/prices")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "prices"], &input).await
+    paging::list(io, &["v1", "prices"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

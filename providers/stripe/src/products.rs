@@ -25,7 +25,7 @@ list_input! {
 /// The newest come first.
 #[kv_sdk::operation(name = "products.list", effect = Read, suggest = Allow, endpoint = "GET /v1/products")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "products"], &input).await
+    paging::list(io, &["v1", "products"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

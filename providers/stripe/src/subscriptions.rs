@@ -44,7 +44,7 @@ pub(crate) enum Status {
 /// The newest come first.
 #[kv_sdk::operation(name = "subscriptions.list", effect = Read, suggest = Allow, endpoint = "GET /v1/subscriptions")]
 pub(crate) async fn list(io: &Io, input: List) -> Result<Reply, Failure> {
-    paging::list(io, &["v1", "subscriptions"], &input).await
+    paging::list(io, &["v1", "subscriptions"], input.extent()).await
 }
 
 #[kv_sdk::input(open)]

@@ -10,6 +10,7 @@
 //! title = "Shop"
 //! description = "What people read before they connect."
 //! origins = ["https://api.shop.example"]
+//! test = "orders.list"                     # a typed read that takes an empty input: `kv connection test` calls it
 //! body = "form"                            # how a raw call's JSON body goes out; "json" when it is not said
 //! allowed-headers = ["shop-beta"]          # that callers may set, beyond the ones that anybody may
 //! headers = [                              # that the host adds where the request has none of the name
@@ -55,8 +56,8 @@ use crate::{Operation, Provider, Suggestion};
 pub struct Problems(pub Vec<String>);
 
 /// The parts of `provider.toml` that go into the manifest as they are.
-const PLAIN_PARTS: [&str; 10] =
-    ["name", "title", "description", "requires", "origins", "slots", "settings", "auth", "body", "headers"];
+const PLAIN_PARTS: [&str; 11] =
+    ["name", "title", "description", "requires", "origins", "slots", "settings", "auth", "body", "headers", "test"];
 
 /// An operation without a function.
 #[derive(Deserialize)]

@@ -73,8 +73,12 @@ impl TestCa {
         reason = "each one has a fresh key: two `default()` values would not be equal"
     )]
     pub fn new() -> TestCa {
+        TestCa::called("kv test authority")
+    }
+
+    fn called(name: &str) -> TestCa {
         let mut params = CertificateParams::default();
-        params.distinguished_name = named("kv test authority");
+        params.distinguished_name = named(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         // OpenSSL in its strict mode (Python's default since 3.13) wants both usages and the key identifiers.
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -99,7 +103,7 @@ impl TestCa {
         let params = leaf_params(leaf);
         let certificate = match leaf {
             Leaf::SelfSigned => params.self_signed(&key),
-            Leaf::OtherAuthority => params.signed_by(&key, &TestCa::new().issuer),
+            Leaf::OtherAuthority => params.signed_by(&key, &TestCa::called("an authority that nobody knows").issuer),
             _ => params.signed_by(&key, &self.issuer),
         }
         .expect("parameters written below are valid");
@@ -215,7 +219,7 @@ mod tests {
                 (Leaf::OtherAuthority, "UnknownIssuer"),
                 (Leaf::SelfSigned, "UnknownIssuer"),
                 (Leaf::WrongName, "not valid for name"),
-                (Leaf::WrongPurpose, "purpose"),
+                (Leaf::WrongPurpose, "server authentication"),
             ];
             assert_eq!(reasons.clone().map(|(leaf, _)| leaf), Leaf::BAD);
             for (leaf, reason) in reasons {

@@ -38,7 +38,9 @@ pub enum What {
 
 /// How they are encoded before they are put in.
 #[derive(Clone)]
-pub struct Encode(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>);
+pub struct Encode(Arc<Transform>);
+
+type Transform = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
 
 impl Encode {
     pub fn plain() -> Encode {

@@ -45,7 +45,7 @@ pub use openai::{FakeOpenAi, OpenAiOptions};
 pub use proxy::bare_proxy;
 pub use record::{Recorded, TimedOut};
 pub use reply::{Content, End, Pieces, Reply, sse_data, sse_event};
-pub use script::{Script, Step};
+pub use script::{Choose, Script, Step};
 pub use scripted::Scripted;
 pub use service::{Host, PATIENCE, Service};
 pub use sink::Sink;

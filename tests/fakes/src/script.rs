@@ -15,6 +15,9 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
+/// Picks further steps by a request.
+pub type Choose = dyn Fn(&Recorded) -> Vec<Step> + Send + Sync;
+
 #[derive(Clone)]
 pub enum Step {
     /// Goes back to the first step. A script that never reads nor waits may not use it: it ends instead.
@@ -26,7 +29,7 @@ pub enum Step {
     /// FIN without `close_notify`.
     Cut,
     /// Chooses further steps by the request that was read last; they come before the rest.
-    Decide(Arc<dyn Fn(&Recorded) -> Vec<Step> + Send + Sync>),
+    Decide(Arc<Choose>),
     /// Sends the request that was read last back.
     Echo(Echo),
     /// Says nothing until the client has gone.

@@ -1,6 +1,6 @@
 //! `kv api` and `kv call`: calls through a connection, their answers streamed to standard output.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use bytes::{Bytes, BytesMut};
 use kv_api::{ApiBody, AttachmentHead, CallRequest, Code, HiddenBytes, RawCallRequest};
@@ -45,7 +45,12 @@ pub(super) async fn call(context: &Context, arguments: Call) -> Result<(), Probl
 }
 
 /// `kv operation call CONNECTION/OPERATION`
-pub(super) async fn call_operation(context: &Context, name: &str, input: Option<String>, options: CallOptions) -> Result<(), Problem> {
+pub(super) async fn call_operation(
+    context: &Context,
+    name: &str,
+    input: Option<String>,
+    options: CallOptions,
+) -> Result<(), Problem> {
     let (connection, operation) = operation::split(name)?;
     carry_out(context, connection, operation, input, options).await
 }
@@ -91,12 +96,16 @@ fn attachments(given: &[(String, String)]) -> Result<(Vec<AttachmentHead>, Vec<B
 /// A file as an attachment; its type by its name.
 pub(super) fn attachment(name: &str, path: &str) -> Result<(AttachmentHead, Bytes), Problem> {
     let error = |error: std::io::Error| Problem::usage(format!("{path}: {error}"));
-    let size = std::fs::metadata(path).map_err(error)?.len();
-    if size > kv_model::MAX_BODY_BYTES as u64 {
-        return Err(Problem::usage(format!("{path} is over {} bytes, more than one call carries", kv_model::MAX_BODY_BYTES)));
+    let limit = kv_model::MAX_BODY_BYTES as u64;
+    let mut data = Vec::new();
+    // Bounded by what is read, not by what the file says of itself: a device says nothing.
+    std::fs::File::open(path).map_err(error)?.take(limit + 1).read_to_end(&mut data).map_err(error)?;
+    if data.len() as u64 > limit {
+        return Err(Problem::usage(format!("{path} is over {limit} bytes, more than one call carries")));
     }
-    let data = Bytes::from(std::fs::read(path).map_err(error)?);
-    let head = AttachmentHead { name: name.to_owned(), media_type: media_type(path).to_owned(), size: data.len() as u64 };
+    let data = Bytes::from(data);
+    let head =
+        AttachmentHead { name: name.to_owned(), media_type: media_type(path).to_owned(), size: data.len() as u64 };
     Ok((head, data))
 }
 

@@ -17,7 +17,9 @@ pub(super) async fn run(context: &Context, arguments: Audit) -> Result<(), Probl
         return context.output.show(&report, verified);
     }
     let query = AuditQuery {
-        since_ms: arguments.since.map(|since| now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
+        since_ms: arguments
+            .since
+            .map(|since| now_ms().saturating_sub(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))),
         agent: arguments.agent,
         connection: arguments.connection,
         operation: arguments.operation,
@@ -51,15 +53,19 @@ fn encode(query: &AuditQuery) -> Result<String, Problem> {
 
 /// One entry on one line.
 fn entry(json: &str) -> Result<String, Problem> {
-    let entry: Value = serde_json::from_str(json).map_err(|error| Problem::failed(format!("an entry is not understood: {error}")))?;
+    let entry: Value =
+        serde_json::from_str(json).map_err(|error| Problem::failed(format!("an entry is not understood: {error}")))?;
     let text = |name: &str| match &entry[name] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let mut line = format!("{:>6}  {}  {:<18}", text("seq"), stamp(entry["time_ms"].as_u64().unwrap_or_default()), text("kind"));
+    let mut line =
+        format!("{:>6}  {}  {:<18}", text("seq"), stamp(entry["time_ms"].as_u64().unwrap_or_default()), text("kind"));
     for (name, value) in entry.as_object().into_iter().flatten() {
-        if matches!(name.as_str(), "seq" | "time_ms" | "kind" | "hash" | "prev" | "v" | "request" | "digest") || value.is_null() {
+        if matches!(name.as_str(), "seq" | "time_ms" | "kind" | "hash" | "prev" | "v" | "request" | "digest")
+            || value.is_null()
+        {
             continue;
         }
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -69,10 +75,15 @@ fn entry(json: &str) -> Result<String, Problem> {
 }
 
 fn verified(report: &VerifyReport) -> String {
-    let mut text = format!("intact     {} entries in {} segments, up to {}\nhead       {}\n", report.entries, report.segments, report.head_seq, report.head_hash);
+    let mut text = format!(
+        "intact     {} entries in {} segments, up to {}\nhead       {}\n",
+        report.entries, report.segments, report.head_seq, report.head_hash
+    );
     match report.anchored_seq {
         Some(seq) => text.push_str(&format!("anchor     the vault knows entry {seq}, and the chain holds it\n")),
-        None => text.push_str("anchor     none: the vault is locked or has seen no entry, so a cut tail would not be noticed\n"),
+        None => text.push_str(
+            "anchor     none: the vault is locked or has seen no entry, so a cut tail would not be noticed\n",
+        ),
     }
     for note in &report.notes {
         text.push_str(&format!("note       {}\n", inert(note)));

@@ -15,7 +15,9 @@ pub(super) async fn run(context: &Context, arguments: Connect) -> Result<(), Pro
     let provider = ProviderName::parse(&arguments.provider).map_err(usage)?;
     let name = ConnectionName::parse(arguments.name.as_deref().unwrap_or(provider.as_str())).map_err(usage)?;
     let ca = match &arguments.ca {
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?),
+        Some(path) => Some(
+            std::fs::read_to_string(path).map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?,
+        ),
         None => None,
     };
     let mut request = ConnectRequest {
@@ -49,7 +51,9 @@ pub(super) async fn run(context: &Context, arguments: Connect) -> Result<(), Pro
     }
     request.preview = false;
     let made: ConnectionDetail = client.ask(Request::post("/v1/connections", &request)?).await?;
-    context.output.show(&made, |made| format!("{}Next: kv connection test {}", connection::made(made), made.summary.name))
+    context
+        .output
+        .show(&made, |made| format!("{}Next: kv connection test {}", connection::made(made), made.summary.name))
 }
 
 /// Names and values, the names parsed.

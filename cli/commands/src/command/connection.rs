@@ -22,12 +22,14 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             context.output.show(&connections, |connections| list(connections))
         }
         Connection::Show { name } => {
-            let detail: ConnectionDetail = client.ask(Request::get(format!("/v1/connections/{}", parse(&name)?))).await?;
+            let detail: ConnectionDetail =
+                client.ask(Request::get(format!("/v1/connections/{}", parse(&name)?))).await?;
             context.output.show(&detail, show)
         }
         Connection::Test { name } => {
             set::open(context, &mut client).await?;
-            let result: TestResult = client.ask(Request::post(format!("/v1/connections/{}/test", parse(&name)?), &Value::Null)?).await?;
+            let result: TestResult =
+                client.ask(Request::post(format!("/v1/connections/{}/test", parse(&name)?), &Value::Null)?).await?;
             context.output.show(&result, |result| {
                 let time = result.duration_us as f64 / 1000.0;
                 format!("{}  answered {} in {time:.1} ms", result.operation, result.status)
@@ -38,9 +40,14 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             Err(Problem::new(Code::Upstream, format!("the service answered {}", result.status)))
         }
         Connection::Edit { name, settings, bindings, ca, allow, deny } => {
-            let mut change = EditRequest { settings: connect::parsed(&settings)?, bindings: connect::parsed(&bindings)?, ..Default::default() };
+            let mut change = EditRequest {
+                settings: connect::parsed(&settings)?,
+                bindings: connect::parsed(&bindings)?,
+                ..Default::default()
+            };
             if let Some(path) = ca {
-                let pem = std::fs::read_to_string(&path).map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?;
+                let pem = std::fs::read_to_string(&path)
+                    .map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?;
                 change.ca = Some(pem);
             }
             for (names, decision) in [(allow, Suggestion::Allow), (deny, Suggestion::Deny)] {
@@ -50,7 +57,8 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
                 }
             }
             set::open(context, &mut client).await?;
-            let detail: ConnectionDetail = client.ask(Request::post(format!("/v1/connections/{}/edit", parse(&name)?), &change)?).await?;
+            let detail: ConnectionDetail =
+                client.ask(Request::post(format!("/v1/connections/{}/edit", parse(&name)?), &change)?).await?;
             context.output.show(&detail, show)
         }
         Connection::Remove { name, yes } => {
@@ -122,7 +130,8 @@ fn show(detail: &ConnectionDetail) -> String {
         text.push_str("trust      a CA file of its own\n");
     }
     for (word, decision) in [("allowed", Suggestion::Allow), ("ask", Suggestion::Ask), ("refused", Suggestion::Deny)] {
-        let names: Vec<_> = detail.accepted.iter().filter(|(_, given)| **given == decision).map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> =
+            detail.accepted.iter().filter(|(_, given)| **given == decision).map(|(name, _)| name.as_str()).collect();
         if !names.is_empty() {
             let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
             let more = if names.len() > NAMED { format!(", and {} more", names.len() - NAMED) } else { String::new() };

@@ -52,10 +52,18 @@ fn binary() -> Check {
     for place in path.ancestors() {
         match std::fs::metadata(place) {
             Ok(found) if found.mode() & 0o002 != 0 && found.mode() & 0o1000 == 0 => {
-                return bad("program", format!("{} can be written by everybody", place.display()), &format!("chmod o-w {}", place.display()));
+                return bad(
+                    "program",
+                    format!("{} can be written by everybody", place.display()),
+                    &format!("chmod o-w {}", place.display()),
+                );
             }
             Ok(found) if found.uid() != 0 && found.uid() != own => {
-                return bad("program", format!("{} belongs to user {}", place.display(), found.uid()), "install kv where only you or root can write");
+                return bad(
+                    "program",
+                    format!("{} belongs to user {}", place.display(), found.uid()),
+                    "install kv where only you or root can write",
+                );
             }
             Ok(_) => {}
             Err(error) => return bad("program", format!("{}: {error}", place.display()), "kv --version"),
@@ -66,7 +74,9 @@ fn binary() -> Check {
 
 fn core_pattern() -> Check {
     match std::fs::read_to_string("/proc/sys/kernel/core_pattern") {
-        Ok(pattern) => fine("core files", format!("the daemon forbids its own; the system's pattern is `{}`", pattern.trim())),
+        Ok(pattern) => {
+            fine("core files", format!("the daemon forbids its own; the system's pattern is `{}`", pattern.trim()))
+        }
         Err(_) => fine("core files", "the daemon forbids its own".to_owned()),
     }
 }

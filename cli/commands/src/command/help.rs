@@ -23,9 +23,12 @@ fn command_help(words: &[String]) -> Result<ExitCode, Problem> {
     let mut command = command_line();
     for word in words {
         let Some(found) = command.find_subcommand(word).cloned() else {
-            return Err(Problem::new(Code::NotFound, format!("there is no command or topic `{}`", crate::output::inert(word)))
-                .next("kv help")
-                .next("topics: isolation, calls; codes: locked, policy_denied, upstream, ..."));
+            return Err(Problem::new(
+                Code::NotFound,
+                format!("there is no command or topic `{}`", crate::output::inert(word)),
+            )
+            .next("kv help")
+            .next("topics: isolation, calls; codes: locked, policy_denied, upstream, ..."));
         };
         command = found;
     }
@@ -58,24 +61,40 @@ fn topic(word: &str) -> Option<&'static str> {
 fn code(word: &str) -> Option<&'static str> {
     let code = Code::ALL.into_iter().find(|code| code.as_str() == word)?;
     Some(match code {
-        Code::Conflict => "conflict (exit 11)\n\nIt is there already with other content. kv overwrites nothing unless it is told to.",
+        Code::Conflict => {
+            "conflict (exit 11)\n\nIt is there already with other content. kv overwrites nothing unless it is told to."
+        }
         Code::DaemonUnreachable => {
             "daemon_unreachable (exit 8)\n\nThe daemon does not run, or is another version, or the socket is not yours. Any command \
              of yours that needs it starts it; an agent's call does not. Try: kv daemon start, kv daemon logs"
         }
         Code::DoctorProblems => "doctor_problems (exit 13)\n\nA check found something; each problem has its next step.",
-        Code::Failed => "failed (exit 1)\n\nkv itself or the system failed. If the trail takes no entries, nothing is sent: kv doctor",
-        Code::Integrity => "integrity (exit 12)\n\nThe vault, the trail or the process is not as kv left it. kv audit verify names the first bad entry.",
+        Code::Failed => {
+            "failed (exit 1)\n\nkv itself or the system failed. If the trail takes no entries, nothing is sent: kv doctor"
+        }
+        Code::Integrity => {
+            "integrity (exit 12)\n\nThe vault, the trail or the process is not as kv left it. kv audit verify names the first bad entry."
+        }
         Code::Interrupted => "interrupted (exit 130)\n\nYou ended it.",
-        Code::Locked => "locked (exit 4)\n\nThe vault is locked, there is none, or the passphrase is wrong. Try: kv unlock, kv init",
-        Code::NeedsHuman => "needs_human (exit 10)\n\nA question would have to be asked, and there is no terminal or --no-input was given.",
-        Code::NotFound => "not_found (exit 3)\n\nThere is no such secret, connection, operation or provider. Try: kv secret list, kv connection list",
+        Code::Locked => {
+            "locked (exit 4)\n\nThe vault is locked, there is none, or the passphrase is wrong. Try: kv unlock, kv init"
+        }
+        Code::NeedsHuman => {
+            "needs_human (exit 10)\n\nA question would have to be asked, and there is no terminal or --no-input was given."
+        }
+        Code::NotFound => {
+            "not_found (exit 3)\n\nThere is no such secret, connection, operation or provider. Try: kv secret list, kv connection list"
+        }
         Code::PolicyDenied => {
             "policy_denied (exit 5)\n\nWhat was asked for was not accepted for this connection, or no endpoint lists it. Nothing was sent. \
              Try: kv operation list CONNECTION, kv connection edit CONNECTION --allow OPERATION"
         }
-        Code::Upstream => "upstream (exit 9)\n\nThe service or its provider failed. The message says whether anything was sent.",
-        Code::Usage => "usage (exit 2)\n\nAn argument or an input is not of its form. For inputs the message has the JSON pointer.",
+        Code::Upstream => {
+            "upstream (exit 9)\n\nThe service or its provider failed. The message says whether anything was sent."
+        }
+        Code::Usage => {
+            "usage (exit 2)\n\nAn argument or an input is not of its form. For inputs the message has the JSON pointer."
+        }
     })
 }
 

@@ -87,7 +87,9 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
         Command::Secret(verb) => wait(secret::run(context, verb)),
         Command::Connect(arguments) => wait(connect::run(context, arguments)),
         Command::Connection(verb) => wait(connection::run(context, verb)),
-        Command::Operation(Operation::Call { operation, input, call }) => wait(api::call_operation(context, &operation, input, call)),
+        Command::Operation(Operation::Call { operation, input, call }) => {
+            wait(api::call_operation(context, &operation, input, call))
+        }
         Command::Operation(verb) => wait(operation::run(context, verb)),
         Command::Provider(verb) => wait(provider::run(context, verb)),
         Command::Call(arguments) => wait(api::call(context, arguments)),

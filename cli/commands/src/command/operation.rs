@@ -21,7 +21,8 @@ pub(super) async fn run(context: &Context, verb: Operation) -> Result<(), Proble
         }
         Operation::Show { operation } => {
             let (connection, operation) = split(&operation)?;
-            let detail: OperationDetail = client.ask(Request::get(format!("/v1/operations/{connection}/{operation}"))).await?;
+            let detail: OperationDetail =
+                client.ask(Request::get(format!("/v1/operations/{connection}/{operation}"))).await?;
             context.output.show(&detail, show)
         }
         Operation::Call { .. } => Err(Problem::failed("a call is made elsewhere")),
@@ -66,7 +67,9 @@ fn show(detail: &OperationDetail) -> String {
         text.push_str(&format!("\n{}\n", inert(&detail.description)));
     }
     match &detail.input {
-        Some(schema) => text.push_str(&format!("\ninput\n{}\n", inert(&serde_json::to_string_pretty(schema).unwrap_or_default()))),
+        Some(schema) => {
+            text.push_str(&format!("\ninput\n{}\n", inert(&serde_json::to_string_pretty(schema).unwrap_or_default())))
+        }
         None => text.push_str("\nno typed input: kv api CONNECTION METHOD PATH\n"),
     }
     text

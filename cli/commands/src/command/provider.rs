@@ -16,8 +16,14 @@ pub(super) async fn run(context: &Context, verb: Provider) -> Result<(), Problem
             let rows: Vec<_> = providers
                 .iter()
                 .map(|provider| {
-                    let names: Vec<_> = provider.slots.iter().filter_map(|slot| slot.usual_names.first().cloned()).collect();
-                    vec![format!("{}@{}", provider.name, provider.version), provider.title.clone(), provider.origins.join(", "), names.join(", ")]
+                    let names: Vec<_> =
+                        provider.slots.iter().filter_map(|slot| slot.usual_names.first().cloned()).collect();
+                    vec![
+                        format!("{}@{}", provider.name, provider.version),
+                        provider.title.clone(),
+                        provider.origins.join(", "),
+                        names.join(", "),
+                    ]
                 })
                 .collect();
             table(&["provider", "title", "origin", "secret"], &rows)
@@ -47,11 +53,21 @@ fn show(provider: &ProviderSummary) -> String {
         counts.deny
     );
     for slot in &provider.slots {
-        text.push_str(&format!("slot       {}: {} {}\n", slot.name, slot.usual_names.join(", "), inert(&slot.description)));
+        text.push_str(&format!(
+            "slot       {}: {} {}\n",
+            slot.name,
+            slot.usual_names.join(", "),
+            inert(&slot.description)
+        ));
     }
     for setting in &provider.settings {
         let default = setting.default.as_deref().unwrap_or("-");
-        text.push_str(&format!("setting    {} (default {}) {}\n", setting.name, inert(default), inert(&setting.description)));
+        text.push_str(&format!(
+            "setting    {} (default {}) {}\n",
+            setting.name,
+            inert(default),
+            inert(&setting.description)
+        ));
     }
     text
 }

@@ -27,14 +27,16 @@ pub(super) async fn run(context: &Context, verb: Secret) -> Result<(), Problem> 
             let name = parse(&name)?;
             set::open(context, &mut client).await?;
             let value = value(context.asking, ValueSource::new(stdin, stdin_raw), name.as_str())?;
-            let stored: SetResult = client.ask(Request::post(format!("/v1/secrets/{name}/rotate"), &ValueRequest { value })?).await?;
+            let stored: SetResult =
+                client.ask(Request::post(format!("/v1/secrets/{name}/rotate"), &ValueRequest { value })?).await?;
             context.output.show(&stored, |stored| {
                 format!("{}The old value stays masked in answers for 24 hours.", set::text(stored))
             })
         }
         Secret::Rename { from, to } => {
             let (from, to) = (parse(&from)?, parse(&to)?);
-            let secret: SecretInfo = client.ask(Request::post(format!("/v1/secrets/{from}/rename"), &RenameRequest { to })?).await?;
+            let secret: SecretInfo =
+                client.ask(Request::post(format!("/v1/secrets/{from}/rename"), &RenameRequest { to })?).await?;
             context.output.show(&secret, |secret| format!("renamed    {from} to {}", secret.name))
         }
         Secret::Remove { name, yes } => {

@@ -13,10 +13,12 @@ use crate::problem::Problem;
 pub(super) async fn run(context: &Context, arguments: Set) -> Result<(), Problem> {
     if !arguments.value.is_empty() {
         let name = SecretName::parse(&arguments.name).map_or("NAME".to_owned(), |name| name.to_string());
-        return Err(Problem::usage("values on the command line can be read by other programs and stay in the shell's history")
-            .next(format!("kv set {name}                     asks without echo"))
-            .next(format!("kv set {name} --stdin < FILE"))
-            .next("if that was a real value, replace it at its service"));
+        return Err(Problem::usage(
+            "values on the command line can be read by other programs and stay in the shell's history",
+        )
+        .next(format!("kv set {name}                     asks without echo"))
+        .next(format!("kv set {name} --stdin < FILE"))
+        .next("if that was a real value, replace it at its service"));
     }
     let name = SecretName::parse(&arguments.name).map_err(|error| Problem::usage(error.to_string()))?;
     let mut client = context.person().await?;
@@ -49,7 +51,9 @@ pub(super) fn text(stored: &SetResult) -> String {
             text.push_str(&super::connection::made(connection));
             text.push_str("Next: kv setup claude-code\n");
         }
-        None if secret.connections.is_empty() => text.push_str("Next: kv connect PROVIDER --bind SLOT=NAME, or kv run --secret NAME -- COMMAND\n"),
+        None if secret.connections.is_empty() => {
+            text.push_str("Next: kv connect PROVIDER --bind SLOT=NAME, or kv run --secret NAME -- COMMAND\n")
+        }
         None => {}
     }
     text

@@ -15,14 +15,17 @@ pub(super) async fn run(context: &Context) -> Result<(), Problem> {
 }
 
 fn text(status: &Status) -> String {
-    let mut text = format!("daemon     {} (pid {}), {} calls under way\n", status.version, status.pid, status.calls_in_flight);
+    let mut text =
+        format!("daemon     {} (pid {}), {} calls under way\n", status.version, status.pid, status.calls_in_flight);
     text.push_str(&format!("vault      {}\n", vault(&status.vault)));
     if let (Some(connections), Some(secrets)) = (status.connections, status.secrets) {
         text.push_str(&format!("holds      {secrets} secrets, {connections} connections\n"));
     }
     match &status.audit {
         AuditState::Healthy { entries } => text.push_str(&format!("trail      {entries} entries\n")),
-        AuditState::Unavailable { why } => text.push_str(&format!("trail      UNAVAILABLE, so nothing is sent: {}\n", inert(why))),
+        AuditState::Unavailable { why } => {
+            text.push_str(&format!("trail      UNAVAILABLE, so nothing is sent: {}\n", inert(why)))
+        }
     }
     for warning in &status.warnings {
         text.push_str(&format!("warning    {}\n", inert(warning)));
@@ -43,7 +46,8 @@ pub(super) async fn overview(context: &Context) -> Result<(), Problem> {
     let mut client = match context.agent().await {
         Err(problem) if problem.error().reason.as_deref() == Some("not_running") => {
             return context.output.show(&serde_json::json!({ "running": false, "next": "kv unlock" }), |_| {
-                "kv's daemon is not running\nNext: kv unlock, or kv init if you have no vault yet\nhelp: kv --help".to_owned()
+                "kv's daemon is not running\nNext: kv unlock, or kv init if you have no vault yet\nhelp: kv --help"
+                    .to_owned()
             });
         }
         other => other?,
@@ -56,10 +60,16 @@ pub(super) async fn overview(context: &Context) -> Result<(), Problem> {
     context.output.show(&status, |status| {
         let mut text = vault(&status.vault);
         if let AuditState::Unavailable { why } = &status.audit {
-            text.push_str(&format!("\nthe trail takes no entries, so nothing is sent: {}\nNext: kv doctor", inert(why)));
+            text.push_str(&format!(
+                "\nthe trail takes no entries, so nothing is sent: {}\nNext: kv doctor",
+                inert(why)
+            ));
         }
         for connection in &connections {
-            text.push_str(&format!("\n  {}  {}  {} allowed", connection.name, connection.origin, connection.operations.allow));
+            text.push_str(&format!(
+                "\n  {}  {}  {} allowed",
+                connection.name, connection.origin, connection.operations.allow
+            ));
         }
         if matches!(status.vault, VaultState::Unlocked { .. }) && connections.is_empty() {
             text.push_str("\nNext: kv set OPENAI_API_KEY");

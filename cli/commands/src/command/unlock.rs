@@ -30,7 +30,12 @@ pub(super) async fn ask_and_unlock(context: &Context, client: &mut Client) -> Re
     unlock(context, client, USUAL, None).await.map(|_| ())
 }
 
-async fn unlock(context: &Context, client: &mut Client, lasts: Duration, file: Option<&Path>) -> Result<VaultState, Problem> {
+async fn unlock(
+    context: &Context,
+    client: &mut Client,
+    lasts: Duration,
+    file: Option<&Path>,
+) -> Result<VaultState, Problem> {
     let passphrase = context.asking.passphrase("Passphrase:", file)?;
     let for_ms = u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
     client.ask(Request::post("/v1/vault/unlock", &UnlockRequest { passphrase, for_ms })?).await
@@ -40,7 +45,9 @@ pub(super) async fn lock(context: &Context) -> Result<(), Problem> {
     let mut client = match context.running().await {
         // Without a daemon no key is in any memory.
         Err(problem) if problem.error().reason.as_deref() == Some("not_running") => {
-            return context.output.show(&serde_json::json!({ "was_open": false }), |_| "locked (the daemon is not running)".to_owned());
+            return context
+                .output
+                .show(&serde_json::json!({ "was_open": false }), |_| "locked (the daemon is not running)".to_owned());
         }
         other => other?,
     };

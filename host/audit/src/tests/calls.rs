@@ -1,7 +1,7 @@
 //! Permits and denials, made the only way there is: by asking.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kv_model::{
     CallId, Connection, ConnectionName, Digest, Effect, HttpRequest, Manifest, OperationName, Origin, Principal,
@@ -21,7 +21,7 @@ const MANIFEST: &str = r#"{
 
 /// An agent that goes by this name asks for `things.change`, with this effect and summary.
 pub(super) fn question(agent: &str, effect: Effect, summary: &str, raw: RawRequest, accepted: Suggestion) -> Question {
-    let manifest = Manifest::parse(MANIFEST.as_bytes()).unwrap();
+    static PARSED: LazyLock<Manifest> = LazyLock::new(|| Manifest::parse(MANIFEST.as_bytes()).unwrap());
     let call = CallId::from_bytes([7; 16]);
     let operation = OperationName::parse("things.change").unwrap();
     let secret = SecretRef { id: SecretId::from_bytes([1; 16]), name: SecretName::parse("ACME_KEY").unwrap() };
@@ -46,7 +46,7 @@ pub(super) fn question(agent: &str, effect: Effect, summary: &str, raw: RawReque
         effect,
         most: Effect::Grant,
         summary: summary.to_owned(),
-        request: HttpRequest::from_caller(raw, &manifest, call, &[]).unwrap(),
+        request: HttpRequest::from_caller(raw, &PARSED, call, &[]).unwrap(),
     }
 }
 

@@ -64,6 +64,7 @@ fn recover(files: BTreeMap<u32, Vec<u8>>, acknowledged: Option<Head>) {
     let disk = MemoryDisk::with(files);
     let log = open_with(&disk, small_segments());
     call(&log, Effect::Write, T0 + 100);
+    block_on(log.flush()).unwrap();
     let head = log.head();
     drop(log);
     for anchor in acknowledged.into_iter().chain([head]) {

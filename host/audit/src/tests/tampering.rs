@@ -26,7 +26,7 @@ fn seq(line: &[u8]) -> u64 {
 /// Every byte, with the lowest bit changed, in turn.
 #[test]
 fn any_changed_byte_is_named() {
-    let (disk, head) = written(7);
+    let (disk, head) = written(12);
     let files = disk.files();
     assert!(files.len() > 2);
     for (number, segment) in &files {

@@ -104,6 +104,30 @@ async fn events_are_not_held_back() {
     }
 }
 
+/// An event that ends in what could begin a secret is complete all the same, soon; a line that goes on is not let go.
+#[tokio::test]
+async fn an_event_that_ends_like_a_secret() {
+    let lab = Lab::new(quick());
+    let head = Step::send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+    let steps = [
+        head,
+        Step::send("data: kv\n\n"),
+        Step::Rest(Duration::from_millis(200)),
+        Step::send("data: kvcan"),
+        Step::Hang,
+    ];
+    let service = Scripted::start(&lab.ca, Script::then(steps)).unwrap();
+    let mut answer = lab.get(&lab.to(&service), "/things").await.unwrap();
+    let mut seen = Vec::new();
+    let error = loop {
+        match answer.body.next().await.unwrap() {
+            Ok(piece) => seen.extend_from_slice(&piece),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((String::from_utf8_lossy(&seen), error.code()), ("data: kv\n\ndata: ".into(), "egress.timeout.idle"));
+}
+
 #[tokio::test]
 async fn answers_without_a_body() {
     let lab = Lab::new(quick());

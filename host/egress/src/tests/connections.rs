@@ -172,6 +172,36 @@ async fn nothing_is_sent_twice() {
     }
 }
 
+/// The service closes while nobody looks. Either it is seen in time, or the request comes back unwritten and goes on a new
+/// connection: whichever way the tasks take turns, each request arrives once.
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_unnoticed() {
+    for end in [Step::Close, Step::Cut, Step::Reset] {
+        for looks_away in [Duration::ZERO, Duration::from_millis(120)] {
+            let lab = Lab::new(quick());
+            let service = Scripted::start_blocking(&lab.ca, Script::then([Step::send(OK), end.clone()])).unwrap();
+            let connection = lab.to(&service);
+            for number in 0..5 {
+                // A read: its intent is recorded without a wait, so no other task runs between here and the request.
+                let answer = lab.get(&connection, &format!("/things/{number}")).await.unwrap();
+                assert_eq!(&Seen::of(answer).await.unwrap().body[..], b"ok\n");
+                // Blocks this thread, and with it the task that would notice.
+                let since = std::time::Instant::now();
+                while service.open_connections() > 0 || since.elapsed() < looks_away {
+                    assert!(since.elapsed() < Duration::from_secs(5));
+                    std::thread::yield_now();
+                }
+                if looks_away.is_zero() {
+                    // The runtime learns of the end, and this task goes on before the one that it concerns.
+                    tokio::task::yield_now().await;
+                }
+            }
+            let targets: Vec<String> = service.requests().iter().map(|request| request.target.clone()).collect();
+            assert_eq!(targets, ["/things/0", "/things/1", "/things/2", "/things/3", "/things/4"]);
+        }
+    }
+}
+
 /// H66: a connection on which more came than was asked for is not used again.
 #[tokio::test]
 async fn a_second_answer_answers_nobody() {

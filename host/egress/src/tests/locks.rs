@@ -26,10 +26,10 @@ async fn while_the_service_thinks() {
 #[tokio::test]
 async fn while_the_answer_comes() {
     let lab = Lab::new(patient());
-    let steps = [Step::send("HTTP/1.1 200 OK\r\n\r\n"), Step::send("first\n"), Step::Hang];
+    let steps = [Step::send("HTTP/1.1 200 OK\r\n\r\n"), Step::send("first.\n"), Step::Hang];
     let service = Scripted::start(&lab.ca, Script::then(steps)).unwrap();
     let mut answer = lab.get(&lab.to(&service), "/things").await.unwrap();
-    assert_eq!(answer.body.next().await.unwrap().unwrap(), "first\n");
+    assert_eq!(answer.body.next().await.unwrap().unwrap(), "first.\n");
     lab.shared.forget();
     assert_eq!(answer.body.next().await.unwrap().unwrap_err(), BodyError::Locked);
     assert!(answer.body.next().await.is_none());

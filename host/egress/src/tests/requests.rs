@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use kv_fakes::{Fixed, Protocols, Reply, Script, Scripted, ServeOptions, serve};
+use kv_fakes::{Fixed, Protocols, Reply, Script, Scripted, ServeOptions, Step, serve};
 use kv_model::{RawBody, RawRequest, SettingName, SlotName};
 use serde_json::{Value, json};
 
-use super::lab::{CANARY, Lab, Seen, bearer, get, post, quick};
+use super::lab::{CANARY, Lab, Seen, bearer, contains, get, post, quick};
 use crate::{SendError, Sent, Shared, Unfit};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -214,4 +214,17 @@ async fn the_credential_is_sent_once() {
     let raw = service.requests()[0].raw.clone();
     let found = raw.windows(CANARY.len()).filter(|window| *window == CANARY.as_bytes()).count();
     assert_eq!(found, 1);
+}
+
+/// Over HTTP/2 too: the credential enters no header table, on either side.
+#[tokio::test]
+async fn the_credential_is_never_indexed() {
+    let lab = Lab::new(quick());
+    let answer = kv_fakes::h2::headers(1, &[(":status", b"200")], true);
+    let script = Script::new([Step::ReadHttp2, Step::Send(answer), Step::Hang]);
+    let options = ServeOptions { protocols: Protocols::Http2, ..Scripted::options() };
+    let service = Scripted::start_with(&lab.ca, options, move |_| script.clone()).unwrap();
+    lab.get(&lab.to(&service), "/things").await.unwrap();
+    // RFC 7541, 6.2.3: "never indexed" is 0001, then the static table's 23, which is `authorization`.
+    assert!(contains(&service.requests()[0].raw, &[0x1f, 0x08]));
 }

@@ -145,7 +145,9 @@ fn multipart(parts: Vec<Part>, call: CallId, attachments: &[Attachment]) -> Resu
                 (Some(attachment.media_type.clone()), attachment.data.clone())
             }
         };
-        out.extend_from_slice(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"", quoted(&part.name)?).as_bytes());
+        out.extend_from_slice(
+            format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{}\"", quoted(&part.name)?).as_bytes(),
+        );
         if let Some(filename) = &part.filename {
             out.extend_from_slice(format!("; filename=\"{}\"", quoted(filename)?).as_bytes());
         }
@@ -182,10 +184,15 @@ fn find<'a>(attachments: &'a [Attachment], name: &str) -> Result<&'a Attachment,
 
 /// `type/subtype` with parameters, visible ASCII, under 200 bytes.
 pub(super) fn check_media_type(text: &str) -> Result<(), RequestError> {
-    let token = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let token =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let fine = text.len() < 200
         && text.bytes().all(|b| (0x20..0x7f).contains(&b))
         && essence.split_once('/').is_some_and(|(main, sub)| token(main) && token(sub));
-    if fine { Ok(()) } else { Err(RequestError::MediaType(text.chars().filter(|c| !c.is_control()).take(80).collect())) }
+    if fine {
+        Ok(())
+    } else {
+        Err(RequestError::MediaType(text.chars().filter(|c| !c.is_control()).take(80).collect()))
+    }
 }

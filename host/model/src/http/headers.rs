@@ -84,7 +84,10 @@ pub(crate) fn check_header_value(value: &str) -> Result<(), &'static str> {
 }
 
 /// Checks headers and lowers their names.
-pub(super) fn check(headers: Vec<(String, String)>, manifest: &Manifest) -> Result<Vec<(String, String)>, RequestError> {
+pub(super) fn check(
+    headers: Vec<(String, String)>,
+    manifest: &Manifest,
+) -> Result<Vec<(String, String)>, RequestError> {
     let error = |name: &str, why| {
         let name = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
         Err(RequestError::Header { name, why })
@@ -95,10 +98,13 @@ pub(super) fn check(headers: Vec<(String, String)>, manifest: &Manifest) -> Resu
         if checked.len() >= MAX_HEADERS {
             return error(&name, "the request has more than 32");
         }
-        if !is_settable_header(&name) || manifest.auth.values().any(|scheme| scheme.header().as_deref() == Some(&name)) {
+        if !is_settable_header(&name) || manifest.auth.values().any(|scheme| scheme.header().as_deref() == Some(&name))
+        {
             return error(&name, "it routes, frames or authenticates, and is the host's");
         }
-        let declared = || manifest.headers.iter().chain(manifest.endpoints.iter().flat_map(|e| &e.headers)).any(|h| h.name == name);
+        let declared = || {
+            manifest.headers.iter().chain(manifest.endpoints.iter().flat_map(|e| &e.headers)).any(|h| h.name == name)
+        };
         if !ALWAYS.contains(&name.as_str()) && !manifest.allowed_headers.contains(&name) && !declared() {
             return error(&name, "the provider's manifest does not allow it");
         }

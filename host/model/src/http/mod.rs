@@ -17,8 +17,8 @@ use serde_json::Value;
 pub use self::encode::{encode_form, flatten_form};
 pub(crate) use self::headers::{check_header_value, is_settable_header};
 use crate::{
-    Attachment, BodyEncoding, CallId, Digest, Effect, Endpoint, HeaderSource, Manifest, Method, OperationName, PathError, Scheme, SchemeName,
-    Segments, SettingName, Sha256,
+    Attachment, BodyEncoding, CallId, Digest, Effect, Endpoint, HeaderSource, Manifest, Method, OperationName,
+    PathError, Scheme, SchemeName, Segments, SettingName, Sha256,
 };
 
 /// As many bytes as a request's body may have, attachments included: one call holds it in memory once.
@@ -224,7 +224,9 @@ impl HttpRequest {
                 EncodedBody { media_type: Some(media_type), data }
             }
             RawBody::Json(value) => match manifest.body {
-                BodyEncoding::Json => EncodedBody { media_type: Some(encode::JSON.into()), data: value.to_string().into() },
+                BodyEncoding::Json => {
+                    EncodedBody { media_type: Some(encode::JSON.into()), data: value.to_string().into() }
+                }
                 BodyEncoding::Form => {
                     let pairs = flatten_form(&value).ok_or(RequestError::FormBody)?;
                     EncodedBody { media_type: Some(encode::FORM.into()), data: encode_form(&pairs).into() }

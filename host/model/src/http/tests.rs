@@ -45,7 +45,8 @@ fn raw(method: &str, path: &str, headers: &[(&str, &str)], body: RawBody) -> Res
 
 #[test]
 fn a_raw_request_becomes_its_operation() {
-    let request = raw("POST", "/v1/things/a%20b?x=%C3%A9&y=1+2", &[], RawBody::Json(json!({"b": 1, "a": [2]}))).unwrap();
+    let request =
+        raw("POST", "/v1/things/a%20b?x=%C3%A9&y=1+2", &[], RawBody::Json(json!({"b": 1, "a": [2]}))).unwrap();
     assert_eq!(request.operation().as_str(), "things.update");
     assert_eq!(request.endpoint(), "POST /v1/things/{id}");
     assert_eq!(request.effect(), Effect::Write);
@@ -71,10 +72,35 @@ fn refuses_what_is_not_listed_and_names_the_nearest() {
 fn headers_are_an_allowlist() {
     assert!(raw("GET", "/v1/things", &[("Acme-Beta", "x"), ("Accept", "a/b")], RawBody::Empty).is_ok());
     for name in [
-        "Host", "authorization", "AUTHORIZATION", "Authorization ", "Cookie", "Proxy-Authorization", "Connection", "TE", "Trailer", "Upgrade",
-        "Keep-Alive", "Proxy-Connection", "Content-Length", "Transfer-Encoding", "X-HTTP-Method-Override", "X-Forwarded-Host",
-        "X-Original-URL", "X-Rewrite-URL", "Forwarded", "Range", "Accept-Encoding", "x-acme-key", ":authority", "", "x\r\ny", "X-Unheard-Of",
-        "content-type", "expect", "kv-status",
+        "Host",
+        "authorization",
+        "AUTHORIZATION",
+        "Authorization ",
+        "Cookie",
+        "Proxy-Authorization",
+        "Connection",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "Content-Length",
+        "Transfer-Encoding",
+        "X-HTTP-Method-Override",
+        "X-Forwarded-Host",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "Forwarded",
+        "Range",
+        "Accept-Encoding",
+        "x-acme-key",
+        ":authority",
+        "",
+        "x\r\ny",
+        "X-Unheard-Of",
+        "content-type",
+        "expect",
+        "kv-status",
     ] {
         let refused = raw("GET", "/v1/things", &[(name, "x")], RawBody::Empty);
         assert!(matches!(refused, Err(RequestError::Header { .. })), "{name:?}");
@@ -89,7 +115,8 @@ fn headers_are_an_allowlist() {
 #[test]
 fn a_provider_cannot_set_what_a_scheme_sets_nor_name_what_is_not_there() {
     let make = |change: fn(&mut RequestParts)| {
-        let mut parts = RequestParts { method: "GET".into(), path: vec!["v1".into(), "things".into()], ..Default::default() };
+        let mut parts =
+            RequestParts { method: "GET".into(), path: vec!["v1".into(), "things".into()], ..Default::default() };
         change(&mut parts);
         HttpRequest::from_provider(parts, &manifest("json"), call(), &[], &[])
     };
@@ -105,7 +132,10 @@ fn a_provider_cannot_set_what_a_scheme_sets_nor_name_what_is_not_there() {
     ));
     assert!(matches!(make(|p| p.body = Body::Json("{} {}".into())), Err(RequestError::JsonBody)));
     assert!(matches!(make(|p| p.body = Body::Attachment("x".into())), Err(RequestError::Attachment(_))));
-    assert!(matches!(make(|p| p.headers = vec![("authorization".into(), "x".into())]), Err(RequestError::Header { .. })));
+    assert!(matches!(
+        make(|p| p.headers = vec![("authorization".into(), "x".into())]),
+        Err(RequestError::Header { .. })
+    ));
 }
 
 #[test]
@@ -117,7 +147,11 @@ fn forms_and_multipart() {
     let attachment = Attachment { name: "f".into(), media_type: "audio/wav".into(), data: "RIFF".into() };
     let parts = vec![
         Part { name: "model".into(), filename: None, content: PartContent::Text("whisper-1".into()) },
-        Part { name: "file".into(), filename: Some("a\"\r\nx: y".into()), content: PartContent::Attachment("f".into()) },
+        Part {
+            name: "file".into(),
+            filename: Some("a\"\r\nx: y".into()),
+            content: PartContent::Attachment("f".into()),
+        },
     ];
     let body = encode::provider_body(Body::Multipart(parts), call(), &[attachment]).unwrap();
     let boundary = body.media_type.unwrap().split_once("boundary=").unwrap().1.to_owned();

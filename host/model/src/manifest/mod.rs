@@ -12,7 +12,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Effect, InputSchema, Method, OperationName, Origin, PathTemplate, ProviderName, Scheme, SchemeName, Segments, SettingName, SlotName,
+    Effect, InputSchema, Method, OperationName, Origin, PathTemplate, ProviderName, Scheme, SchemeName, Segments,
+    SettingName, SlotName,
 };
 
 pub use parse::ManifestProblem;
@@ -124,9 +125,13 @@ pub struct RequestHeader {
 pub enum HeaderSource {
     /// The call's id: an idempotency key.
     CallId,
-    Fixed { value: String },
+    Fixed {
+        value: String,
+    },
     /// A setting; where it is empty the header is left out.
-    Setting { setting: SettingName },
+    Setting {
+        setting: SettingName,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BodyEncoding, Endpoint, HeaderSource, Manifest, Operation, Protocol, RequestHeader, Setting, Slot, Suggestion};
+use super::{
+    BodyEncoding, Endpoint, HeaderSource, Manifest, Operation, Protocol, RequestHeader, Setting, Slot, Suggestion,
+};
 use crate::http::is_settable_header;
-use crate::{Effect, InputSchema, OperationName, Origin, ProviderName, Scheme, SchemeName, SettingName, SlotName, json};
+use crate::{
+    Effect, InputSchema, OperationName, Origin, ProviderName, Scheme, SchemeName, SettingName, SlotName, json,
+};
 
 /// One thing that is wrong with a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,7 +348,10 @@ fn shapes(
             problems.add(format!("{place}.operation"), format!("no operation is named `{}`", endpoint.operation));
         }
         // `/x/{a}` and `/x/{b}` are one endpoint: which of two operations would it be?
-        let shape = endpoint.path.places().fold(endpoint.path.to_string(), |text, name| text.replace(&format!("{{{name}}}"), "{}"));
+        let shape = endpoint
+            .path
+            .places()
+            .fold(endpoint.path.to_string(), |text, name| text.replace(&format!("{{{name}}}"), "{}"));
         if !seen.insert((endpoint.method, shape)) {
             problems.add(&place, format!("`{endpoint}` is listed twice"));
         }

@@ -8,7 +8,10 @@ use crate::record::Recorded;
 use crate::reply::Reply;
 
 #[derive(Debug)]
-pub(super) struct Error {
+pub(super) struct Error(Box<Fault>);
+
+#[derive(Debug)]
+struct Fault {
     status: u16,
     kind: &'static str,
     message: String,
@@ -20,16 +23,17 @@ pub(super) struct Error {
 
 impl Error {
     fn new(status: u16, kind: &'static str, message: impl Into<String>) -> Error {
-        Error { status, kind, message: message.into(), code: None, param: None, more: Map::new(), header: None }
+        let message = message.into();
+        Error(Box::new(Fault { status, kind, message, code: None, param: None, more: Map::new(), header: None }))
     }
 
     fn code(mut self, code: &'static str) -> Error {
-        self.code = Some(code);
+        self.0.code = Some(code);
         self
     }
 
     fn param(mut self, param: &str) -> Error {
-        self.param = Some(param.to_owned());
+        self.0.param = Some(param.to_owned());
         self
     }
 
@@ -69,7 +73,7 @@ impl Error {
     /// An object of the path that does not exist.
     pub(super) fn no_object(kind: &str, id: &str) -> Error {
         let mut error = Error::no_object_for("id", kind, id);
-        error.status = 404;
+        error.0.status = 404;
         error
     }
 
@@ -115,7 +119,7 @@ impl Error {
         let message =
             "Request rate limit exceeded. Learn more about rate limits at https://stripe.com/docs/rate-limits.";
         let mut error = Error::new(429, "invalid_request_error", message).code("rate_limit");
-        error.header = Some(("stripe-rate-limited-reason", "global-rate"));
+        error.0.header = Some(("stripe-rate-limited-reason", "global-rate"));
         error
     }
 
@@ -126,39 +130,40 @@ impl Error {
     /// A card that said no; `about` are the objects that the error carries along.
     pub(super) fn card(decline: Decline, about: Map<String, Value>) -> Error {
         let mut error = Error::new(402, "card_error", decline.message).code(decline.code);
-        error.param = decline.param.map(str::to_owned);
-        error.more = about;
+        error.0.param = decline.param.map(str::to_owned);
+        error.0.more = about;
         if let Some(reason) = decline.decline_code {
-            error.more.insert("decline_code".to_owned(), json!(reason));
+            error.0.more.insert("decline_code".to_owned(), json!(reason));
         }
         error
     }
 
     /// True for errors that are an outcome, false for those that kept the work from starting.
     pub(super) fn happened_while_working(&self) -> bool {
-        self.status == 402 || self.status >= 500
+        self.0.status == 402 || self.0.status >= 500
     }
 
     pub(super) fn into_reply(self, current: &Current) -> Reply {
+        let fault = *self.0;
         let mut body = Map::new();
-        if let Some(code) = self.code {
+        if let Some(code) = fault.code {
             body.insert("code".to_owned(), json!(code));
             let page = code.replace('_', "-");
             body.insert("doc_url".to_owned(), json!(format!("https://stripe.com/docs/error-codes/{page}")));
         }
-        body.insert("message".to_owned(), json!(self.message));
-        if let Some(param) = self.param {
+        body.insert("message".to_owned(), json!(fault.message));
+        if let Some(param) = fault.param {
             body.insert("param".to_owned(), json!(param));
         }
-        if self.status != 401 {
+        if fault.status != 401 {
             let log =
                 format!("https://dashboard.stripe.com/test/logs/{}?t={}", current.request, crate::service::unix_now());
             body.insert("request_log_url".to_owned(), json!(log));
         }
-        body.insert("type".to_owned(), json!(self.kind));
-        body.extend(self.more);
-        let reply = Reply::json_pretty(self.status, &json!({"error": body}));
-        match self.header {
+        body.insert("type".to_owned(), json!(fault.kind));
+        body.extend(fault.more);
+        let reply = Reply::json_pretty(fault.status, &json!({"error": body}));
+        match fault.header {
             Some((name, value)) => reply.with(name, value),
             None => reply,
         }
@@ -180,7 +185,7 @@ pub(super) fn authenticate(request: &Recorded, key: &str) -> Result<(), Error> {
             Error::new(401, "invalid_request_error", format!("Invalid API Key provided: {}", starred(given)))
         }
     };
-    error.header = Some(("www-authenticate", "Basic realm=\"Stripe\""));
+    error.0.header = Some(("www-authenticate", "Basic realm=\"Stripe\""));
     Err(error)
 }
 

@@ -65,7 +65,7 @@ impl Query {
         let mut rest = text.trim();
         while !rest.is_empty() {
             if !clauses.is_empty() {
-                let (word, after) = rest.split_once(' ').ok_or_else(wrong)?;
+                let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
                 let any = match word.to_ascii_uppercase().as_str() {
                     "AND" => false,
                     "OR" => true,

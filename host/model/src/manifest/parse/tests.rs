@@ -52,7 +52,10 @@ fn the_closest_endpoint_counts_and_a_delete_is_no_read() {
 #[test]
 fn says_what_is_wrong() {
     for (change, wanted) in [
-        (Box::new(|d: &mut Value| d["schema"] = json!("kv.manifest/9")) as Box<dyn FnOnce(&mut Value)>, "kv.manifest/1"),
+        (
+            Box::new(|d: &mut Value| d["schema"] = json!("kv.manifest/9")) as Box<dyn FnOnce(&mut Value)>,
+            "kv.manifest/1",
+        ),
         (Box::new(|d| d["requires"] = json!(["telepathy"])), "newer kv"),
         (Box::new(|d| d["origins"] = json!(["https://api.acme.dev."])), "origins[0]"),
         (Box::new(|d| d["origins"] = json!(["https://API.acme.dev"])), "write it"),

@@ -1,4 +1,0 @@
-use std::process::ExitCode;
-use super::Context;
-use crate::problem::Problem;
-pub(super) fn run(_c: &Context, _a: crate::arguments::Mcp) -> Result<ExitCode, Problem> { Err(Problem::failed("x")) }
