@@ -23,8 +23,10 @@ struct Source {
     manifest: fn() -> String,
 }
 
-const SOURCES: [Source; 1] =
-    [Source { name: "openai", package: "kv-provider-openai", manifest: kv_provider_openai::manifest }];
+const SOURCES: [Source; 2] = [
+    Source { name: "openai", package: "kv-provider-openai", manifest: kv_provider_openai::manifest },
+    Source { name: "stripe", package: "kv-provider-stripe", manifest: kv_provider_stripe::manifest },
+];
 
 fn main() -> ExitCode {
     match build() {

@@ -21,6 +21,7 @@ pub(super) struct Exchange {
     pub(super) answer: String,
     /// What a person reads of it.
     pub(super) gist: String,
+    pub(super) is_error: bool,
 }
 
 pub(super) struct Agent {
@@ -49,9 +50,10 @@ impl Agent {
             arguments: json!({}),
             answer: serde_json::to_string(&tools)?,
             gist: names.join(", "),
+            is_error: false,
         });
         self.call("kv_list", json!({})).await?;
-        self.call("kv_read", json!({ "connection": "openai", "operation": "models.list", "input": {} })).await?;
+        self.call("kv_read", json!({ "operation": "openai/models.list", "input": {} })).await?;
         let body = json!({
             "model": "gpt-4o", "stream": true,
             "messages": [{ "role": "user", "content": "Say hello in five words." }],
@@ -59,7 +61,7 @@ impl Agent {
         let chat = json!({ "provider": "openai", "method": "POST", "path": "/v1/chat/completions", "body": body });
         self.call("kv_api", chat).await?;
         let payment = json!({ "amount": 1999, "currency": "eur", "payment_method": "pm_card_visa", "confirm": true });
-        let write = json!({ "connection": "stripe", "operation": "payment_intents.create", "input": payment });
+        let write = json!({ "operation": "stripe/payment_intents.create", "input": payment });
         self.call("kv_write", write).await?;
         let payout = json!({ "amount": 50_000, "currency": "eur" });
         let payout = json!({ "provider": "stripe", "method": "POST", "path": "/v1/payouts", "body": payout });
@@ -71,7 +73,8 @@ impl Agent {
         let result = self.client.call_tool(CallToolRequestParams::new(tool).with_arguments(map)).await?;
         let answer = serde_json::to_string(&result)?;
         let gist = gist(&result);
-        self.exchanges.push(Exchange { tool, arguments, answer, gist });
+        let is_error = result.is_error == Some(true);
+        self.exchanges.push(Exchange { tool, arguments, answer, gist, is_error });
         Ok(())
     }
 

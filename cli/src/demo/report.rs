@@ -89,6 +89,11 @@ impl Report {
     pub(super) fn verdict(&mut self, agent: &Agent, services: &[&Service], keys: &Keys, verified: bool) -> bool {
         let held = |text: &str| text.contains(&keys.openai) || text.contains(&keys.stripe);
         let agent_holds_none = !agent.exchanges.iter().any(|exchange| held(&exchange.answer));
+        let (last, others) = match agent.exchanges.split_last() {
+            Some((last, others)) => (last.is_error, others),
+            None => (false, &[] as &[_]),
+        };
+        let went_through = !others.is_empty() && others.iter().all(|exchange| !exchange.is_error);
         let requests: Vec<_> = services.iter().flat_map(|service| service.requests()).collect();
         let services_got_keys =
             !requests.is_empty() && requests.iter().all(|request| request.bearer().is_some_and(held));
@@ -96,9 +101,10 @@ impl Report {
         self.title("In short");
         let mut all = true;
         for (holds, text) in [
+            (went_through, "the agent listed, chatted and took a payment"),
             (agent_holds_none, "no key in anything that the agent saw"),
             (services_got_keys, "every request that reached a service carried its key"),
-            (payout_stopped, "the payout was refused, and Stripe never saw it"),
+            (payout_stopped && last, "the payout was refused, and Stripe never saw it"),
             (verified, "the trail is intact"),
         ] {
             self.line(&format!("  {}  {text}", if holds { "yes" } else { "NO " }));

@@ -15,9 +15,16 @@ pub struct Builtin {
 
 /// All of them, in order of their names.
 pub fn builtins() -> &'static [Builtin] {
-    &[Builtin {
-        name: "openai",
-        component: include_bytes!(concat!(env!("OUT_DIR"), "/openai.wasm")),
-        compiled: include_bytes!(concat!(env!("OUT_DIR"), "/openai.cwasm")),
-    }]
+    &[
+        Builtin {
+            name: "openai",
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/openai.wasm")),
+            compiled: include_bytes!(concat!(env!("OUT_DIR"), "/openai.cwasm")),
+        },
+        Builtin {
+            name: "stripe",
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/stripe.wasm")),
+            compiled: include_bytes!(concat!(env!("OUT_DIR"), "/stripe.cwasm")),
+        },
+    ]
 }
