@@ -30,7 +30,7 @@ pub enum Door {
 }
 
 /// A body of a request.
-pub type Body = BoxBody<Bytes, io::Error>;
+pub(crate) type Body = BoxBody<Bytes, io::Error>;
 
 /// A request to the daemon.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Request {
     /// Path and query.
     pub target: String,
     pub agent: Option<String>,
-    pub body: Body,
+    pub(crate) body: Body,
     /// The length of the JSON at the body's beginning, where attachments follow it.
     pub head_length: Option<usize>,
 }
@@ -92,7 +92,7 @@ impl Request {
     }
 }
 
-pub fn full(bytes: Bytes) -> Body {
+pub(crate) fn full(bytes: Bytes) -> Body {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
