@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 
 use crate::disk::{Disk, SegmentFile, Segments};
@@ -25,7 +25,7 @@ pub enum DirectoryError {
     #[error("it cannot be opened as a folder, without following a link")]
     Open(#[source] io::Error),
     #[error("its mode is {mode:03o}, and only its owner may have access")]
-    Mode { mode: u32 },
+    Mode { mode: RawMode },
     #[error("it belongs to uid {owner}, not to {us}")]
     Owner { owner: u32, us: u32 },
 }
@@ -161,9 +161,9 @@ fn number(name: &[u8]) -> Option<u32> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn loose(stat: &Stat) -> Option<u32> {
+fn loose(stat: &Stat) -> Option<RawMode> {
     let mode = Mode::from_raw_mode(stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO);
-    mode.intersects(Mode::RWXG | Mode::RWXO).then_some(mode.bits().into())
+    mode.intersects(Mode::RWXG | Mode::RWXO).then_some(mode.bits())
 }
 
 fn refused(why: &'static str) -> io::Error {

@@ -41,7 +41,7 @@ pub enum Health {
     /// Nothing is recorded, so nothing may be done, until [`AuditLog::retry`] succeeds.
     Failed(Trouble),
     Healthy,
-    /// A retry is under way.
+    /// A retry is under way: intents are refused until its segment is durable, the rest is taken.
     Recovering,
     /// Intents are refused until the disk answers; the rest is taken.
     Stalled,

@@ -250,6 +250,15 @@ impl Pool {
         Lease { sender, reused, driver, key: key.clone(), pool: Arc::downgrade(self), _place: place }
     }
 
+    /// Ends the tasks of kept connections. Until they next run, the connections look as good as before.
+    #[cfg(test)]
+    pub(crate) fn break_kept(&self) {
+        for slot in self.lock().by_key.values() {
+            slot.idle.iter().for_each(|idle| idle.driver.end());
+            slot.http2.iter().for_each(|http2| http2.driver.end());
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -27,7 +27,7 @@ use crate::shared::Shared;
 /// One worker's way out. Connections stay on the runtime that opened them, so each worker has its own.
 pub struct Egress {
     shared: Arc<Shared>,
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl Egress {

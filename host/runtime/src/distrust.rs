@@ -3,6 +3,9 @@
 //! What comes out is bounded in size and inert to look at. It is not yet a request that may go out: endpoint, headers,
 //! encoding and effect are judged by [`kv_model::HttpRequest`], which trusts nobody either.
 
+#[cfg(test)]
+mod tests;
+
 use kv_model::{
     Body, Call, Delivery, Effect, Failure, FailureKind, HttpResponse, MAX_HEADERS, MAX_PATH_BYTES, MAX_QUERY_BYTES,
     MAX_QUERY_PAIRS, MAX_SEGMENTS, Next, Part, PartContent, Payload, RequestParts, Step,

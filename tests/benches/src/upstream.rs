@@ -28,12 +28,13 @@ pub(crate) fn start() -> Result<SocketAddr> {
     let address = listener.local_addr()?;
     std::thread::spawn(move || -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(serve(TcpListener::from_std(listener)?))
+        runtime.block_on(serve(listener))
     });
     Ok(address)
 }
 
-async fn serve(listener: TcpListener) -> Result<()> {
+async fn serve(listener: std::net::TcpListener) -> Result<()> {
+    let listener = TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

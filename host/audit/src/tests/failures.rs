@@ -153,6 +153,25 @@ fn a_hanging_sync_keeps_writes_waiting_and_stops_reads() {
 }
 
 #[test]
+fn while_recovering_only_intents_are_refused() {
+    let disk = MemoryDisk::default();
+    let log = open(&disk);
+    let (_recorded, pending) = block_on(log.record_intent(permit(Effect::Write, ""), T0)).unwrap();
+    disk.faults(Faults { append_fails_after: Some(0), ..Faults::default() });
+    log.record_event(event(1), T0).unwrap_err();
+    disk.faults(Faults { sync_hangs: true, ..Faults::default() });
+    let mut retrying = Box::pin(log.retry(T0));
+    assert!(retrying.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert_eq!(log.health(), Health::Recovering);
+    assert_eq!(intent(&log, Effect::Read), Err(AuditError::Unavailable(Trouble::Recovering)));
+    log.record_outcome(pending, outcome(), T0).unwrap();
+    disk.faults(Faults::default());
+    block_on(retrying).unwrap();
+    drop(log);
+    assert_eq!(intact(&disk).unfinished, 0);
+}
+
+#[test]
 fn a_caller_that_gives_up_leaves_an_intent_and_nothing_else() {
     let disk = MemoryDisk::default();
     let log = open(&disk);

@@ -1,0 +1,56 @@
+//! The embedded providers, loaded and run as the daemon does.
+
+use kv_model::{Call, CallId, OperationName, Step};
+use kv_runtime::{Budget, Provider, Runtime, StepError};
+
+fn call(provider: &Provider, operation: &str, input: &str) -> Call {
+    Call {
+        id: CallId::from_bytes([1; 16]),
+        operation: OperationName::parse(operation).unwrap(),
+        input: input.into(),
+        settings: provider.manifest.settings_with(&Default::default()),
+        now_ms: 1_800_000_000_000,
+        attachments: Vec::new(),
+    }
+}
+
+#[test]
+fn each_is_what_it_says_and_runs_as_compiled_ahead_and_as_compiled_now() {
+    let runtime = Runtime::new().unwrap();
+    for builtin in kv_bundle::builtins() {
+        let ahead = runtime.load_trusted(builtin.component, builtin.compiled).unwrap();
+        let now = runtime.load(builtin.component).unwrap();
+        assert_eq!(ahead.manifest.name.as_str(), builtin.name);
+        assert_eq!(ahead.digest, now.digest);
+        for operation in ahead.manifest.operations.values().filter(|operation| operation.input.is_some()) {
+            // An empty input breaks most schemas, so the host would never send it; the provider has to survive it.
+            let call = call(&ahead, operation.name.as_str(), "{}");
+            let outcomes = [ahead.start(&call, Budget::Inline), now.start(&call, Budget::Inline)].map(|outcome| format!("{outcome:?}"));
+            assert_eq!(outcomes[0], outcomes[1], "{}", operation.name);
+            assert!(outcomes[0].starts_with("Ok(") || outcomes[0].starts_with("Err(Failure("), "{}: {}", operation.name, outcomes[0]);
+        }
+    }
+}
+
+#[test]
+fn a_typed_call_becomes_a_request() {
+    let runtime = Runtime::new().unwrap();
+    for (provider, operation, input, wanted) in [
+        (
+            "openai",
+            "chat.completions.create",
+            r#"{"model":"gpt-5","messages":[{"role":"user","content":"hello"}]}"#,
+            ("POST", "v1/chat/completions"),
+        ),
+        ("stripe", "charges.list", r#"{"limit":3}"#, ("GET", "v1/charges")),
+    ] {
+        let builtin = kv_bundle::builtins().iter().find(|builtin| builtin.name == provider).unwrap();
+        let provider = runtime.load_trusted(builtin.component, builtin.compiled).unwrap();
+        match provider.start(&call(&provider, operation, input), Budget::Inline) {
+            Ok(Step::Send { request, .. }) => assert_eq!((request.method.as_str(), request.path.join("/").as_str()), wanted),
+            other => panic!("{operation}: {other:?}"),
+        }
+        let unknown = provider.start(&call(&provider, "no.such.operation", "{}"), Budget::Inline);
+        assert!(matches!(unknown, Err(StepError::Failure(_))), "{unknown:?}");
+    }
+}

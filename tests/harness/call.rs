@@ -1,0 +1,87 @@
+//! Calls through the agents' socket, and what a refusal is: the right reason, nothing at the service, one entry.
+
+use kv_fakes::Service;
+use serde_json::{Value, json};
+
+use super::Kv;
+use super::answer::Answer;
+use super::canary::base64;
+use super::wire::{Door, Wire, request};
+
+/// A typed call.
+pub(crate) struct Typed<'a> {
+    pub(crate) connection: &'a str,
+    pub(crate) operation: &'a str,
+    pub(crate) input: Value,
+}
+
+/// How a call is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: String,
+    pub(crate) reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: &str, reason: &str) -> Self {
+        Self { code: code.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+impl Kv {
+    /// One request on a connection of its own.
+    #[track_caller]
+    pub(crate) fn ask(&self, door: Door, method: &str, target: &str, body: &[u8]) -> Answer {
+        let mut wire = Wire::connect(self, door);
+        wire.send(request(method, target, &[("kv-agent", "tester")], body)).expect("the daemon reads");
+        Answer::read(&mut wire).unwrap_or_else(|| panic!("no answer to {method} {target}"))
+    }
+
+    /// A raw call, with every field as it goes over the socket.
+    #[track_caller]
+    pub(crate) fn raw(&self, call: &Value) -> Answer {
+        self.ask(Door::Agent, "POST", "/v1/api", call.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, connection: &str, path: &str) -> Answer {
+        self.raw(&json!({ "connection": connection, "method": "GET", "path": path }))
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, connection: &str, path: &str, body: &Value) -> Answer {
+        self.raw(&json!({ "connection": connection, "method": "POST", "path": path, "body": { "json": body } }))
+    }
+
+    #[track_caller]
+    pub(crate) fn post_bytes(&self, connection: &str, path: &str, media_type: &str, data: &[u8]) -> Answer {
+        let body = json!({ "bytes": { "media_type": media_type, "data": base64(data) } });
+        self.raw(&json!({ "connection": connection, "method": "POST", "path": path, "body": body }))
+    }
+
+    #[track_caller]
+    pub(crate) fn call(&self, call: Typed<'_>) -> Answer {
+        let Typed { connection, operation, input } = call;
+        let body = json!({ "connection": connection, "operation": operation, "input": input });
+        self.ask(Door::Agent, "POST", "/v1/call", body.to_string().as_bytes())
+    }
+
+    /// Fails the test unless `attempt` is refused as expected, and twice over: the service saw neither a request nor a
+    /// connection, and the trail got exactly one entry, which says the same.
+    #[track_caller]
+    pub(crate) fn refuses(&self, what: &str, service: &Service, expect: &Refusal, attempt: impl FnOnce() -> Answer) {
+        let before = (service.request_count(), service.connections(), self.trail().len());
+        let answer = attempt();
+        let (code, reason, sent) = answer.faults();
+        assert_eq!((answer.outcome.as_str(), code, reason), ("error", &*expect.code, &*expect.reason), "{what}: {answer:?}");
+        assert_eq!(sent, "no", "{what}");
+        assert_eq!((service.request_count(), service.connections()), (before.0, before.1), "{what}: the service saw it");
+        let entries = self.trail().split_off(before.2);
+        let kinds: Vec<_> = entries.iter().filter_map(|entry| entry["kind"].as_str()).collect();
+        assert!(matches!(kinds[..], ["denied" | "refused"]), "{what}: {entries:?}");
+        let said = entries[0]["code"].as_str().or(entries[0]["reason"].as_str()).unwrap_or("");
+        let finest = if expect.reason.is_empty() { &expect.code } else { &expect.reason };
+        assert_eq!(said, finest, "{what}: the trail says otherwise");
+        assert_eq!(entries[0]["call"].as_str(), answer.error.as_ref().and_then(|error| error["call"].as_str()), "{what}");
+    }
+}

@@ -1,0 +1,21 @@
+//! What tests stand on. Nothing here knows what is being tested; it starts, asks, writes down and compares.
+
+mod answer;
+mod call;
+mod canary;
+mod command;
+mod home;
+mod oracle;
+mod patience;
+mod services;
+mod trail;
+mod wire;
+
+pub(crate) use answer::Answer;
+pub(crate) use call::{Refusal, Typed};
+pub(crate) use canary::Canary;
+pub(crate) use command::{Ran, Running};
+pub(crate) use home::Kv;
+pub(crate) use patience::{PATIENCE, eventually};
+pub(crate) use services::Connected;
+pub(crate) use wire::{Door, Part, Wire, request};
