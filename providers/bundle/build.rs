@@ -111,12 +111,12 @@ fn compile(root: &Path, target: &Path) -> Result<PathBuf, Box<dyn Error>> {
         }
     }
     cargo
-        .env("CARGO_ENCODED_RUSTFLAGS", format!("-Clink-arg={STACK}\u{1f}-Cpanic=abort"))
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
+        .env("CARGO_ENCODED_RUSTFLAGS", format!("-Clink-arg={STACK}\u{1f}-Clink-arg=--initial-memory=1048576\u{1f}-Cpanic=abort"))
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols")
         .env("CARGO_PROFILE_RELEASE_DEBUG", "false");
     let output = cargo.output()?;
     if !output.status.success() {

@@ -122,7 +122,10 @@ fn digits(bytes: &[u8], alphabet: &[u8; 64]) -> Vec<u8> {
 
 #[test]
 fn the_plain_search_finds_what_it_says() {
-    assert_eq!([base64(b"a"), base64(b"ab"), base64(b"abc"), base64(b"\xff\xfe\xfd")], ["YQ==", "YWI=", "YWJj", "//79"]);
+    assert_eq!(
+        [base64(b"a"), base64(b"ab"), base64(b"abc"), base64(b"\xff\xfe\xfd")],
+        ["YQ==", "YWI=", "YWJj", "//79"]
+    );
     let canary = Canary::openai();
     for before in ["", "x", "xy"] {
         let text = base64(format!("{before}{}", canary.value).as_bytes());

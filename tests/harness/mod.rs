@@ -8,14 +8,15 @@ mod home;
 mod oracle;
 mod patience;
 mod services;
+mod table;
 mod trail;
 mod wire;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::{Refusal, Typed};
 pub(crate) use canary::Canary;
-pub(crate) use command::{Ran, Running};
 pub(crate) use home::Kv;
-pub(crate) use patience::{PATIENCE, eventually};
 pub(crate) use services::Connected;
+pub(crate) use table::{all_right, rows};
+pub(crate) use patience::eventually;
 pub(crate) use wire::{Door, Part, Wire, request};

@@ -11,8 +11,10 @@ impl Kv {
     /// The files of the trail in order.
     pub(crate) fn segments(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.home().audit()).into_iter().flatten().flatten();
-        let mut paths: Vec<_> =
-            entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "ndjson")).collect();
+        let mut paths: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|end| end == "ndjson"))
+            .collect();
         paths.sort();
         paths
     }
@@ -20,7 +22,8 @@ impl Kv {
     /// All entries so far.
     #[track_caller]
     pub(crate) fn trail(&self) -> Vec<Value> {
-        let text: String = self.segments().iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
+        let text: String =
+            self.segments().iter().map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
         text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
     }
 

@@ -93,7 +93,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("POST", ["v1", "connections", name, "edit"]) => connections::edit(shared, name, request).await,
         ("POST", ["v1", "connections", name, "test"]) => connections::test(worker, caller, name).await,
         ("DELETE", ["v1", "connections", name]) => connections::remove(shared, name).await,
-        ("GET", ["v1", "audit"]) => trail::read(shared, request.uri().query()),
+        ("GET", ["v1", "audit"]) => trail::read(shared, request.uri().query()).await,
         ("POST", ["v1", "audit", "verify"]) => trail::verify(shared).await,
         ("GET", ["v1", "doctor"]) => status::doctor(shared).await,
         ("POST", ["v1", "run"]) => run::start(shared, request).await,

@@ -83,11 +83,11 @@ pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> R
         return Err(Fault::usage(format!("an environment of over {MAX_VARIABLES} variables")));
     }
     let program: String = wanted.program.chars().filter(|c| !c.is_control()).take(100).collect();
-    if !wanted.secrets.is_empty() {
-        if let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await {
-            unlock_failed(shared, &fault)?;
-            return Err(fault);
-        }
+    if !wanted.secrets.is_empty()
+        && let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await
+    {
+        unlock_failed(shared, &fault)?;
+        return Err(fault);
     }
     let patterns = patterns(shared, &session).await?;
     let holds_secret = |value: &HiddenBytes| patterns.find_any(value.reveal());

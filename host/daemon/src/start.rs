@@ -46,6 +46,8 @@ pub enum StartError {
 pub fn run(options: Options) -> Result<(), StartError> {
     let mut warnings = kv_harden::harden().0;
     restart_without(kv_harden::unwanted_variables())?;
+    // To the log that standard error is. The level is fixed: nothing in the environment can make it say more.
+    tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_max_level(tracing::Level::INFO).init();
     if let Err(why) = kv_harden::lock_memory() {
         warnings.push(format!("memory may be swapped to disk: {why}"));
     }

@@ -18,11 +18,8 @@ use crate::gate::Session;
 use crate::route::parameters;
 use crate::shared::Shared;
 
-/// As many entries as are read before the caller gets them.
-const BATCH: usize = 512;
-
 /// Entries as NDJSON, oldest first.
-pub(crate) fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<Answered, Fault> {
+pub(crate) async fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<Answered, Fault> {
     let query = parse(query)?;
     let filter = Filter {
         from_seq: query.after.map_or(0, |after| after.saturating_add(1)),
@@ -34,8 +31,11 @@ pub(crate) fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<Answered
     };
     let mut newest = shared.audit.subscribe();
     newest.mark_unchanged();
-    let (entries, seen) = past(shared, &filter, query.last)?;
-    let past = stream::iter(entries);
+    let (mut lines, seen) = entries(shared, filter.clone()).await?;
+    if let Some(last) = query.last {
+        lines.drain(..lines.len().saturating_sub(last));
+    }
+    let past = stream::iter(lines);
     if !query.follow {
         return Ok(answer::lines(past));
     }
@@ -43,31 +43,29 @@ pub(crate) fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<Answered
     let coming = unfold(state, |(shared, mut filter, mut newest, seen)| async move {
         newest.changed().await.ok()?;
         filter.from_seq = seen.saturating_add(1);
-        let (lines, seen) = past_all(&shared, &filter).ok()?;
+        // A log that cannot be read ends the stream; the next question says why.
+        let (lines, seen) = entries(&shared, filter.clone()).await.ok()?;
         Some((stream::iter(lines), (shared, filter, newest, seen)))
     });
     Ok(answer::lines(past.chain(coming.flatten())))
 }
 
-fn past(shared: &Shared, filter: &Filter, last: Option<usize>) -> Result<(Vec<Bytes>, u64), Fault> {
-    let (mut lines, seen) = past_all(shared, filter)?;
-    if let Some(last) = last {
-        lines.drain(..lines.len().saturating_sub(last));
-    }
-    Ok((lines, seen))
-}
-
-fn past_all(shared: &Shared, filter: &Filter) -> Result<(Vec<Bytes>, u64), Fault> {
-    let mut seen = filter.from_seq.saturating_sub(1);
-    let mut lines = Vec::with_capacity(BATCH);
-    for entry in kv_audit::read(&shared.home.audit(), filter.clone()).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        seen = seen.max(entry.seq);
-        let mut line = entry.line();
-        line.push('\n');
-        lines.push(Bytes::from(line));
-    }
-    Ok((lines, seen))
+/// The entries that fit, as lines, and the number of the last one. Read on a thread that may wait for the disk.
+async fn entries(shared: &Shared, filter: Filter) -> Result<(Vec<Bytes>, u64), Fault> {
+    let directory = shared.home.audit();
+    blocking(move || {
+        let mut seen = filter.from_seq.saturating_sub(1);
+        let mut lines = Vec::new();
+        for entry in kv_audit::read(&directory, filter).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            seen = seen.max(entry.seq);
+            let mut line = entry.line();
+            line.push('\n');
+            lines.push(Bytes::from(line));
+        }
+        Ok((lines, seen))
+    })
+    .await
 }
 
 fn parse(query: Option<&str>) -> Result<AuditQuery, Fault> {

@@ -28,6 +28,7 @@ pub struct Call {
 
 /// What a provider answers to a step.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once for each step and taken apart at once")]
 pub enum Step {
     /// The result, as JSON text.
     Done(String),

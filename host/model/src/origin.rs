@@ -167,7 +167,13 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         }
         return false;
     }
-    !(s0 == 0x2001 && s1 < 0x200 || s0 == 0x2001 && s1 == 0xdb8 || s0 == 0x2002 || s0 == 0x3fff && s1 < 0x1000)
+    let kept_back = match s0 {
+        0x2001 => s1 < 0x200 || s1 == 0xdb8,
+        0x2002 => true,
+        0x3fff => s1 < 0x1000,
+        _ => false,
+    };
+    !kept_back
 }
 
 pub(crate) fn is_loopback(ip: IpAddr) -> bool {

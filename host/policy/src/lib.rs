@@ -77,10 +77,6 @@ pub enum Reason {
 }
 
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once for each request and taken apart at once; a box would cost more"
-)]
 pub enum Decision {
     Allow(Permit),
     Deny(Denial),

@@ -1,6 +1,4 @@
-//! How long a step takes: `cargo run -p kv-runtime --example step [component.wasm]`.
-//!
-//! Without a component it measures a guest that does nothing, which is the cost of an instance.
+//! How long a step takes: `cargo run -p kv-runtime --example step -- COMPONENT [OPERATION [INPUT]]`.
 
 use std::time::Instant;
 

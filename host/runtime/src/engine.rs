@@ -141,7 +141,9 @@ pub(crate) fn config() -> Config {
         .wasm_extended_const(true);
     config.max_wasm_stack(MAX_STACK_BYTES);
     // A trace of a guest's frames means nothing to anyone here, and is text of the guest's.
+    // Nor are the tables kept that only traces need: they are larger than the code.
     config.wasm_backtrace_max_frames(None).wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config.generate_address_map(false).native_unwind_info(cfg!(windows));
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
     config
 }

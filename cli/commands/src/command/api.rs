@@ -1,6 +1,6 @@
 //! `kv api` and `kv call`: calls through a connection, their answers streamed to standard output.
 
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 
 use bytes::{Bytes, BytesMut};
 use kv_api::{ApiBody, AttachmentHead, CallRequest, Code, HiddenBytes, RawCallRequest};
@@ -147,12 +147,14 @@ async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
         }
         Outcome::Result => 200,
     };
-    let mut last = None;
+    let mut terminal = std::io::stdout().is_terminal().then(Screen::default);
     while let Some(chunk) = answer.next().await? {
-        last = chunk.last().copied().or(last);
-        write(&chunk)?;
+        match &mut terminal {
+            Some(screen) => write(&screen.inert(&chunk))?,
+            None => write(&chunk)?,
+        }
     }
-    if last.is_some_and(|byte| byte != b'\n') && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+    if terminal.is_some_and(|screen| screen.last.is_some_and(|byte| byte != b'\n')) {
         write(b"\n")?;
     }
     if status < 400 {
@@ -161,7 +163,44 @@ async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
     Err(kv_api::ApiError::new(Code::Upstream, format!("the service answered {status}")).sent(kv_api::Sent::Yes).into())
 }
 
+/// Makes what a service sent inert for a terminal, piece by piece: control characters, C1 included, become `?`. A pipe
+/// or a file gets the bytes as they are.
+#[derive(Default)]
+struct Screen {
+    last: Option<u8>,
+}
+
+impl Screen {
+    fn inert(&mut self, chunk: &[u8]) -> Vec<u8> {
+        let clean = chunk.iter().map(|byte| {
+            let steers = match byte {
+                b'\n' | b'\t' => false,
+                0..=0x1f | 0x7f => true,
+                // U+0080 to U+009F in UTF-8; an 8-bit terminal takes the second byte alone for a control character.
+                0x80..=0x9f => self.last == Some(0xc2),
+                _ => false,
+            };
+            self.last = Some(*byte);
+            if steers { b'?' } else { *byte }
+        });
+        clean.collect()
+    }
+}
+
 fn write(bytes: &[u8]) -> Result<(), Problem> {
     let mut stdout = std::io::stdout().lock();
     write_out(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Screen;
+
+    #[test]
+    fn a_service_cannot_steer_the_terminal() {
+        let mut screen = Screen::default();
+        assert_eq!(screen.inert("a\u{1b}[31m\r\n\té".as_bytes()), "a?[31m?\n\té".as_bytes());
+        assert_eq!(screen.inert(b"x\xc2"), b"x\xc2");
+        assert_eq!(screen.inert(b"\x9bz"), b"?z");
+    }
 }

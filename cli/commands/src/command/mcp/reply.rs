@@ -236,11 +236,34 @@ fn short(content: &mut Map<String, Value>, blocks: &mut Vec<ContentBlock>, bytes
     if text.is_empty() {
         return;
     }
-    blocks.push(ContentBlock::text(text));
     match json::parse(bytes, MAX_TEXT) {
-        Ok(value) if is_json => content.insert("body".to_owned(), value),
-        _ => content.insert("text".to_owned(), text.into()),
-    };
+        Ok(value) if is_json => {
+            blocks.push(ContentBlock::text(compact(text)));
+            content.insert("body".to_owned(), value);
+        }
+        _ => {
+            blocks.push(ContentBlock::text(text));
+            content.insert("text".to_owned(), text.into());
+        }
+    }
+}
+
+/// JSON without the space between its parts: services indent, and models pay by the token. Numbers stay as they are
+/// written, which printing a parsed value would not promise.
+fn compact(json: &str) -> String {
+    let (mut quoted, mut escaped) = (false, false);
+    json.chars()
+        .filter(|c| {
+            let keep = quoted || !c.is_ascii_whitespace();
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                _ => {}
+            }
+            keep
+        })
+        .collect()
 }
 
 fn said(

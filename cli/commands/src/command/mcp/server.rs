@@ -3,11 +3,13 @@
 //! The first message is answered, and the core tools are listed, without a word to the daemon.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use kv_api::{AuditState, ConnectionSummary, OperationDetail, OperationSummary, Status, VaultState};
+use kv_model::{ConnectionName, Effect, Suggestion};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CustomRequest, CustomResult, ErrorCode, ErrorData,
     Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProtocolVersion, ServerCapabilities,
@@ -113,8 +115,7 @@ impl Server {
                 let name = connection::parse(&name)?;
                 let operations: Vec<OperationSummary> =
                     self.link.ask(format!("/v1/operations?connection={name}")).await?;
-                let rows: Vec<Value> = operations.iter().map(row).collect();
-                json!({ "connection": name, "operations": rows })
+                by_tool(&name, &operations)
             }
         };
         reply::own(value, &self.store)
@@ -131,7 +132,6 @@ impl Server {
         for detail in &found {
             let mut row = row(&detail.summary);
             row["description"] = detail.description.as_str().into();
-            row["endpoints"] = json!(detail.summary.endpoints);
             if let Some(input) = &detail.input {
                 row["input"] = input.clone();
             }
@@ -174,25 +174,47 @@ fn seen(status: &Status) -> Value {
     value
 }
 
+/// A connection's operations in as few words as there are: a service has hundreds. Those that are allowed stand under the
+/// tool that runs them, by name or, where they have no typed input, by endpoint.
+fn by_tool(connection: &ConnectionName, operations: &[OperationSummary]) -> Value {
+    let mut allowed: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let (mut ask, mut refused) = (Vec::new(), Vec::new());
+    for operation in operations {
+        match operation.decision {
+            Suggestion::Allow => {
+                let row = allowed.entry(tool(operation).name()).or_default();
+                match operation.typed {
+                    true => row.push(operation.name.as_str()),
+                    false => row.extend(operation.endpoints.iter().map(String::as_str)),
+                }
+            }
+            Suggestion::Ask => ask.push(operation.name.as_str()),
+            Suggestion::Deny => refused.push(operation.name.as_str()),
+        }
+    }
+    json!({ "connection": connection, "allowed": allowed, "ask_the_person": ask, "refused": refused })
+}
+
+/// The tool that runs an operation.
+fn tool(operation: &OperationSummary) -> Core {
+    match (operation.typed, operation.effect) {
+        (true, Effect::Read) => Core::Read,
+        (true, _) => Core::Write,
+        (false, Effect::Read) => Core::ApiGet,
+        (false, _) => Core::Api,
+    }
+}
+
 /// One operation, and the tool that runs it.
 fn row(operation: &OperationSummary) -> Value {
-    let tool = match (operation.typed, operation.effect) {
-        (true, kv_model::Effect::Read) => Core::Read,
-        (true, _) => Core::Write,
-        (false, kv_model::Effect::Read) => Core::ApiGet,
-        (false, _) => Core::Api,
-    };
-    let mut row = json!({
+    json!({
         "operation": format!("{}/{}", operation.connection, operation.name),
         "title": operation.title,
         "effect": operation.effect,
         "decision": operation.decision,
-        "tool": tool.name(),
-    });
-    if !operation.typed {
-        row["endpoints"] = json!(operation.endpoints);
-    }
-    row
+        "tool": tool(operation).name(),
+        "endpoints": operation.endpoints,
+    })
 }
 
 /// A value in a query.

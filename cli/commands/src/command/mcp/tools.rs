@@ -154,7 +154,9 @@ impl Core {
             Core::Api | Core::ApiGet | Core::Read | Core::Write => answer_schema(),
             Core::List => json!({ "type": "object", "properties": {
                 "connections": { "type": "array", "items": { "type": "object" } },
-                "operations": { "type": "array", "items": { "type": "object" } }
+                "allowed": { "type": "object", "description": "by tool: operations, or endpoints" },
+                "ask_the_person": { "type": "array", "items": { "type": "string" } },
+                "refused": { "type": "array", "items": { "type": "string" } }
             } }),
             Core::More => json!({ "type": "object", "properties": {
                 "from": { "type": "string" }, "text": { "type": "string" }, "cursor": { "type": "string" }

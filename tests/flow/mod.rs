@@ -1,0 +1,5 @@
+//! What kv is for, from the outside: a person sets it up, an agent uses services through it, and holds nothing.
+
+mod bad_input;
+mod locking;
+mod services;
