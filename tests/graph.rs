@@ -127,7 +127,8 @@ fn the_walls_stand() {
         }
         known
     };
-    let only = |from: &'static str, on: &[&'static str]| assert_eq!(knows(from), on.iter().copied().collect(), "{from}");
+    let only =
+        |from: &'static str, on: &[&'static str]| assert_eq!(knows(from), on.iter().copied().collect(), "{from}");
     only("kv-model", &[]);
     only("kv-redact", &[]);
     only("kv-harden", &[]);

@@ -16,6 +16,11 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// A guest's stack. Each page of it that a step touches is one to wipe afterwards; the default, 1 MiB, also moves the
 /// data behind it out of the first pages.
 const STACK: &str = "-zstack-size=32768";
+/// A guest's first memory. A step of a usual size fits in; one that outgrows it costs two changes of page protection.
+const MEMORY: &str = "--initial-memory=1048576";
+
+/// Between two flags in `CARGO_ENCODED_RUSTFLAGS`.
+const SEPARATOR: &str = "\u{1f}";
 
 struct Source {
     name: &'static str,
@@ -110,8 +115,13 @@ fn compile(root: &Path, target: &Path) -> Result<PathBuf, Box<dyn Error>> {
             cargo.env_remove(&name);
         }
     }
+    // Small rather than fast: all of it is embedded and held in memory. A step takes 9.3 us instead of 8.4, and the native
+    // code of both providers 3.0 MB instead of 3.6.
     cargo
-        .env("CARGO_ENCODED_RUSTFLAGS", format!("-Clink-arg={STACK}\u{1f}-Clink-arg=--initial-memory=1048576\u{1f}-Cpanic=abort"))
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            ["-Clink-arg=", STACK, SEPARATOR, "-Clink-arg=", MEMORY, SEPARATOR, "-Cpanic=abort"].concat(),
+        )
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")

@@ -1,3 +1,10 @@
 //! The list of attack cases, group by group. `COVERAGE.md` has the rows.
 
+mod load;
+mod mcp;
+mod reflection;
 mod requests;
+mod services;
+mod sockets;
+mod trail;
+mod vault;

@@ -60,6 +60,11 @@ impl Answer {
         Some(answer)
     }
 
+    /// The beginning of the body, for the message of a failing test.
+    pub(crate) fn gist(&self) -> String {
+        self.text().chars().take(400).collect()
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

@@ -43,6 +43,16 @@ impl Kv {
         self.ask(Door::Agent, "POST", "/v1/api", call.to_string().as_bytes())
     }
 
+    /// A raw call whose answer the end of the test does not look at.
+    #[track_caller]
+    pub(crate) fn raw_unseen(&self, call: &Value) -> Answer {
+        let mut wire = Wire::connect(self, Door::Agent);
+        wire.is_unseen();
+        let body = call.to_string();
+        wire.send(request("POST", "/v1/api", &[("kv-agent", "tester")], body.as_bytes())).expect("the daemon reads");
+        Answer::read(&mut wire).expect("an answer")
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, connection: &str, path: &str) -> Answer {
         self.raw(&json!({ "connection": connection, "method": "GET", "path": path }))
@@ -86,7 +96,7 @@ impl Kv {
         let answer = attempt();
         let (code, reason, sent) = answer.faults();
         if (answer.outcome.as_str(), code, reason, sent) != ("error", &expect.code, &expect.reason, "no") {
-            return Err(format!("wanted {expect:?}, and nothing sent: {}", answer.text()));
+            return Err(format!("wanted {expect:?}, and nothing sent: {}", answer.gist()));
         }
         if (service.request_count(), service.connections()) != (before.0, before.1) {
             return Err("the service saw it".to_owned());
@@ -98,7 +108,9 @@ impl Kv {
             _ => return Err(format!("the trail has it as {entries:?}")),
         };
         let finest = if expect.reason.is_empty() { &expect.code } else { &expect.reason };
-        if said != finest.as_str() || entries[0]["call"] != answer.error.as_ref().map_or(Value::Null, |e| e["call"].clone()) {
+        if said != finest.as_str()
+            || entries[0]["call"] != answer.error.as_ref().map_or(Value::Null, |e| e["call"].clone())
+        {
             return Err(format!("the trail says otherwise: {entries:?}"));
         }
         Ok(())

@@ -126,11 +126,25 @@ impl Kv {
 
     /// Becomes the parent of a daemon in the foreground, and waits until it answers.
     pub(crate) fn start(&self) {
-        self.start_with(|_| {});
+        self.adopt(self.spawn_daemon(|_| {}));
     }
 
-    pub(crate) fn start_with(&self, change: impl FnOnce(&mut Command)) {
-        let child = self.spawn_daemon(change);
+    /// The same, through a shell that prepares something first.
+    pub(crate) fn start_from_shell(&self, first: &str) {
+        let script = format!("{first}; exec \"$0\" daemon run");
+        self.adopt(self.spawn_daemon(|command| {
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &script, PROGRAM]).stdin(Stdio::null()).env_clear();
+            for (name, value) in command.get_envs() {
+                value.map(|value| shell.env(name, value));
+            }
+            let log = OpenOptions::new().append(true).open(self.home().log()).expect("it is there");
+            shell.stdout(log.try_clone().expect("a file")).stderr(log);
+            *command = shell;
+        }));
+    }
+
+    fn adopt(&self, child: Child) {
         let pid = child.id();
         *lock(&self.daemon) = Some(child);
         let socket = self.home().human_socket();

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use kv_fakes::{FakeOpenAi, FakeStripe, OpenAiOptions, Script, Scripted, Service, StripeOptions};
 
+use serde_json::json;
+
 use super::Kv;
 use super::canary::Canary;
 use super::home::lock;
+use super::wire::Door;
 
 /// A service, and the key with which kv is to speak to it.
 pub(crate) struct Connected {
@@ -59,10 +62,16 @@ impl Kv {
         Connected { service, key }
     }
 
+    /// Makes a connection as the person's commands do.
     #[track_caller]
     pub(crate) fn connect_to(&self, provider: &str, name: &str, origin: &str, secret: &str) {
-        let (ca, bind) = (self.ca_file().display().to_string(), format!("key={secret}"));
-        self.run(["connect", provider, "--name", name, "--origin", origin, "--ca", &ca, "--bind", &bind, "--yes"]).ok();
+        let ca = self.ca.ca_pem();
+        let body = json!({
+            "provider": provider, "name": name, "origin": origin, "ca": ca, "bindings": { "key": secret },
+            "allow_private": true,
+        });
+        let made = self.ask(Door::Human, "POST", "/v1/connections", body.to_string().as_bytes());
+        assert_eq!(made.outcome, "result", "{}", made.gist());
     }
 
     /// A service whose requests may carry no key, or not exactly one: what came is the test's to look at.

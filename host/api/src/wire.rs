@@ -1,5 +1,7 @@
 //! How requests and answers are framed.
 //!
+//! The daemon closes a connection on which no request has come for ten seconds; a client opens another.
+//!
 //! Every request carries [`VERSION_HEADER`]. An agent's carries [`AGENT_HEADER`]. A body is JSON, except that a call with
 //! attachments is the JSON head, whose length [`HEAD_LENGTH_HEADER`] gives, followed by the attachments' bytes in order.
 //!

@@ -33,7 +33,7 @@ pub(crate) struct Worker {
 const MAX_AGENT_CONNECTIONS: usize = 8_192;
 /// The person's connections are counted apart, so that agents cannot shut the person out.
 const MAX_HUMAN_CONNECTIONS: usize = 256;
-/// As long as a request's head may take to arrive.
+/// As long as a request's head may take to arrive, and as long as a connection may wait for its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// As large as a request's head may be: 100 headers of the API's own are far below it.
 const MAX_HEAD_BYTES: usize = 32 << 10;

@@ -8,6 +8,7 @@ use kv_model::Digest;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::effort;
 use crate::engine::config;
 use crate::error::LoadError;
 use crate::inspect::{self, Found};
@@ -21,6 +22,7 @@ pub fn precompile(component: &[u8], target: &str) -> Result<Vec<u8>, LoadError> 
     inspect::check_magic(component)?;
     Found::read(component)?.check_imports()?;
     inspect::validate(component)?;
+    effort::check(component)?;
     let compile = || {
         let mut config = config();
         config.target(target)?;

@@ -7,7 +7,6 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use crate::aot;
 use crate::bindings::HttpProviderPre;
 use crate::bindings::exports::kv::provider::http::{Response, Step};
 use crate::bindings::kv::provider::types::{Call, Failure};
@@ -18,6 +17,7 @@ use crate::log::{self, LogSink};
 use crate::provider::{Provider, StepData};
 use crate::text;
 use crate::ticker::Ticker;
+use crate::{aot, effort};
 
 /// As many steps as may run at the same time; one more is refused. Steps last microseconds, and a thread runs one at a
 /// time, so this is many more than there are threads for.
@@ -64,6 +64,7 @@ impl Runtime {
         found.check_imports()?;
         let manifest = checked_manifest(&found)?;
         inspect::validate(component)?;
+        effort::check(component)?;
         let compiled = Component::from_binary(&self.inner.engine, component)
             .map_err(|error| LoadError::Compile(cleaned(&error)))?;
         self.provider(component, manifest, &compiled)

@@ -107,7 +107,7 @@ fn features() -> WasmFeatures {
         | WasmFeatures::COMPONENT_MODEL
 }
 
-fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
+pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
     // The text may quote names from the file.
     LoadError::Invalid(text::one_line(&error.to_string(), 300))
 }
@@ -189,7 +189,7 @@ fn count(sum: &mut usize, more: u32, what: &'static str, limit: usize) -> Result
     bound(what, *sum, limit)
 }
 
-fn bound(what: &'static str, count: usize, limit: usize) -> Result<(), LoadError> {
+pub(crate) fn bound(what: &'static str, count: usize, limit: usize) -> Result<(), LoadError> {
     if count > limit { Err(LoadError::Bound { what, count, limit }) } else { Ok(()) }
 }
 

@@ -11,6 +11,7 @@ mod aot;
 mod bindings;
 mod budget;
 mod distrust;
+mod effort;
 mod engine;
 mod error;
 mod inspect;

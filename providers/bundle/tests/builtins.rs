@@ -25,9 +25,15 @@ fn each_is_what_it_says_and_runs_as_compiled_ahead_and_as_compiled_now() {
         for operation in ahead.manifest.operations.values().filter(|operation| operation.input.is_some()) {
             // An empty input breaks most schemas, so the host would never send it; the provider has to survive it.
             let call = call(&ahead, operation.name.as_str(), "{}");
-            let outcomes = [ahead.start(&call, Budget::Inline), now.start(&call, Budget::Inline)].map(|outcome| format!("{outcome:?}"));
+            let outcomes = [ahead.start(&call, Budget::Inline), now.start(&call, Budget::Inline)]
+                .map(|outcome| format!("{outcome:?}"));
             assert_eq!(outcomes[0], outcomes[1], "{}", operation.name);
-            assert!(outcomes[0].starts_with("Ok(") || outcomes[0].starts_with("Err(Failure("), "{}: {}", operation.name, outcomes[0]);
+            assert!(
+                outcomes[0].starts_with("Ok(") || outcomes[0].starts_with("Err(Failure("),
+                "{}: {}",
+                operation.name,
+                outcomes[0]
+            );
         }
     }
 }
@@ -47,7 +53,9 @@ fn a_typed_call_becomes_a_request() {
         let builtin = kv_bundle::builtins().iter().find(|builtin| builtin.name == provider).unwrap();
         let provider = runtime.load_trusted(builtin.component, builtin.compiled).unwrap();
         match provider.start(&call(&provider, operation, input), Budget::Inline) {
-            Ok(Step::Send { request, .. }) => assert_eq!((request.method.as_str(), request.path.join("/").as_str()), wanted),
+            Ok(Step::Send { request, .. }) => {
+                assert_eq!((request.method.as_str(), request.path.join("/").as_str()), wanted)
+            }
             other => panic!("{operation}: {other:?}"),
         }
         let unknown = provider.start(&call(&provider, "no.such.operation", "{}"), Budget::Inline);

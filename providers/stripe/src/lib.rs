@@ -1,8 +1,8 @@
 //! Stripe, as a provider: the operations that people use most with types and schemas, and every other endpoint of the
 //! public API as a raw call.
 //!
-//! One file for each resource holds its operations. They share how parameters become forms ([`params`]), how lists are
-//! read to their end ([`paging`]) and what errors mean ([`failure`]). Everything without code is in `provider.toml` and
+//! One file for each resource holds its operations. They share how parameters become forms (`params`), how lists are
+//! read to their end (`paging`) and what errors mean (`failure`). Everything without code is in `provider.toml` and
 //! in `api/`: one line an operation, with its effect and what the person is offered for it.
 //!
 //! The inputs are open: what a type does not name goes to Stripe as it is. Stripe's requests have some hundred parameters

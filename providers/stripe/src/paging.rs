@@ -1,6 +1,6 @@
 //! Lists and searches: one page that streams through, or page after page up to a bound.
 
-use kv_sdk::{Failure, Form, Io, Map, Page, Reply, Request, Response, Value, json};
+use kv_sdk::{Collected, Failure, Form, Io, Map, Page, RawValue, Reply, Request, Response, Value, serde_json};
 
 use crate::params::params;
 
@@ -91,34 +91,44 @@ async fn pages(io: &Io, path: &[&str], extent: Extent, cursor: &'static str) -> 
         }
         request(params)
     };
-    let collected = io.collect(most, ask, move |response| page(response, cursor)).await?;
-    let last = collected.items.last().and_then(id).map(str::to_owned);
-    let mut reply = json!({ "object": "list", "data": collected.items, "has_more": collected.more });
+    let Collected { items, more } = io.collect(most, ask, move |response| page(response, cursor)).await?;
     // A list can be read on from its last item. A search cannot, if it was cut inside a page.
-    if collected.more && cursor == "starting_after" {
-        reply["starting_after"] = last.into();
-    }
-    Ok(reply.into())
+    let starting_after = if more && cursor == "starting_after" { last_id(&items) } else { None };
+    Reply::json(&List { object: "list".into(), data: items, has_more: more, starting_after })
 }
 
-fn page(response: Response, cursor: &str) -> Result<Page, Failure> {
-    let StripePage { data, has_more, next_page } = response.error_for_status()?.json()?;
-    let next = match cursor {
-        "page" => next_page,
-        _ => data.last().and_then(id).map(str::to_owned),
-    };
+fn page(response: Response, cursor: &str) -> Result<Page<Box<RawValue>>, Failure> {
+    let StripePage { data, has_more, next_page } = response.error_for_status()?.compact().json()?;
+    let next = if cursor == "page" { next_page } else { last_id(&data) };
     Ok(Page { items: data, next: next.filter(|_| has_more) })
 }
 
-fn id(item: &Value) -> Option<&str> {
-    item.get("id")?.as_str()
+fn last_id(items: &[Box<RawValue>]) -> Option<String> {
+    let item: Item = serde_json::from_str(items.last()?.get()).ok()?;
+    item.id
+}
+
+/// What a call that read on returns: a list of Stripe's, and where it goes on.
+#[kv_sdk::data]
+struct List {
+    object: String,
+    data: Vec<Box<RawValue>>,
+    has_more: bool,
+    starting_after: Option<String>,
 }
 
 #[kv_sdk::data]
 struct StripePage {
-    data: Vec<Value>,
+    /// Not looked into, but for the last one's id.
+    data: Vec<Box<RawValue>>,
     #[serde(default)]
     has_more: bool,
     #[serde(default)]
     next_page: Option<String>,
+}
+
+#[kv_sdk::data]
+struct Item {
+    #[serde(default)]
+    id: Option<String>,
 }

@@ -3,6 +3,9 @@
 //! Natively nothing is exported, so that a provider's tests link like any other program's.
 
 #[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "an allocator is an unsafe trait; each block is argued")]
+mod allocator;
+#[cfg(target_family = "wasm")]
 mod guest;
 #[cfg(target_family = "wasm")]
 pub use self::guest::{guest_resume, guest_start};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::Failure;
+use crate::text::{MAX_DEPTH, is_too_deep};
 
 /// The input of an operation that takes none.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -15,6 +16,9 @@ pub struct NoInput {}
 /// out of its range, a text that is none of an enum's) is the caller's to mend too.
 #[doc(hidden)]
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    if is_too_deep(text.as_bytes()) {
+        return Err(Failure::invalid_input(format!("it nests deeper than {MAX_DEPTH} levels")).at(""));
+    }
     serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         // Positions are of no use to a caller who wrote no text; the pointer says it.
@@ -129,5 +133,12 @@ mod tests {
             assert_eq!(failure.field.as_deref(), Some(pointer), "{text}: {}", failure.message);
             assert!(!failure.message.contains(" line "), "{}", failure.message);
         }
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_the_callers_to_mend() {
+        let text = format!("{{\"amount\":1,\"x\":{}{}}}", "[".repeat(40), "]".repeat(40));
+        let failure = parse::<serde_json::Value>(&text).unwrap_err();
+        assert_eq!(failure.message, "it nests deeper than 32 levels");
     }
 }

@@ -107,7 +107,7 @@
 //!
 //! In real life `manifest` is `[include_str!("../provider.toml")]`, or several such files, one for each part of the API.
 //! Where to read on: [`Io`] for what an operation can do, [`Request`] for what it can ask for, [`manifest`] for
-//! `provider.toml`, [`test`] for tests.
+//! `provider.toml`, [`mod@test`] for tests.
 
 extern crate self as kv_sdk;
 
@@ -131,9 +131,11 @@ mod response;
 mod schema;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
+mod text;
 mod transcript;
 
 pub use kv_sdk_macros::{data, input, operation};
+pub use serde_json::value::RawValue;
 pub use serde_json::{Map, Value, json};
 
 pub use self::call::{Attachment, Call, Effect};

@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::Failure;
+use crate::text::{MAX_DEPTH, compact, is_too_deep};
+use crate::{Failure, FailureKind};
 
 /// An answer, whole and decompressed.
 #[derive(Debug, Clone)]
@@ -73,12 +74,24 @@ impl Response {
 
     /// The body as JSON. A body that is none, or another one, is not what the service promised: an `Upstream` failure.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(self.bytes()).map_err(|error| {
-            Failure::new(
-                crate::FailureKind::Upstream,
-                format!("the service answered {} with something unexpected: {error}", self.status),
-            )
-        })
+        let unexpected = |what: &str| {
+            let message = format!("the service answered {} with something unexpected: {what}", self.status);
+            Failure::new(FailureKind::Upstream, message)
+        };
+        if is_too_deep(self.bytes()) {
+            return Err(unexpected(&format!("JSON deeper than {MAX_DEPTH} levels")));
+        }
+        serde_json::from_slice(self.bytes()).map_err(|error| unexpected(&error.to_string()))
+    }
+
+    /// The same response without white space in its JSON: for what is kept as [`RawValue`](crate::RawValue), and so as
+    /// the service wrote it.
+    #[must_use]
+    pub fn compact(mut self) -> Self {
+        if let Payload::Text(text) = &mut self.body {
+            *text = compact(text);
+        }
+        self
     }
 
     /// `retry-after` in seconds. As a date it would need a clock, which a provider has not.

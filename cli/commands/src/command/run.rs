@@ -71,7 +71,7 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Problem> {
         environment: environment(),
     };
     let start: RunStart = client.ask(Request::post("/v1/run", &request)?).await?;
-    drop(request);
+    drop((request, client));
     for name in &start.strip {
         context.output.note(&format!("kv: {} held a secret and was taken away", crate::output::inert(name)));
     }
@@ -79,7 +79,7 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Problem> {
     let mut child = match spawn(program, rest, start) {
         Ok(child) => child,
         Err(error) => {
-            end(&mut client, &run, None).await?;
+            end(context, &run, None).await?;
             return not_started(program, &error);
         }
     };
@@ -93,11 +93,11 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Problem> {
         Err(problem) => {
             // Unmasked output is worse than none: the command ends with its mask.
             let _ = child.kill().await;
-            let _ = end(&mut client, &run, None).await;
+            let _ = end(context, &run, None).await;
             return Err(problem);
         }
     };
-    end(&mut client, &run, Some(status)).await?;
+    end(context, &run, Some(status)).await?;
     Ok(code(status))
 }
 
@@ -165,9 +165,9 @@ async fn through(
             to.write_all(&bytes).await?;
             to.flush().await
         };
-        // A reader that has gone (`| head`) is the command's to notice: what it writes further is thrown away here.
+        // A reader that has gone (`| head`) is the command's to notice: the end of its pipe goes with this call.
         if written.await.is_err() {
-            continue;
+            return Ok(());
         }
     }
     Ok(())
@@ -205,11 +205,13 @@ async fn next(signals: &mut Signal, signal: rustix::process::Signal) -> rustix::
     signal
 }
 
-async fn end(client: &mut crate::client::Client, run: &str, status: Option<ExitStatus>) -> Result<(), Problem> {
+/// On a connection of its own: the first one has been idle for as long as the command ran, and the daemon keeps none so long.
+async fn end(context: &Context, run: &str, status: Option<ExitStatus>) -> Result<(), Problem> {
     let ended = RunEnd {
         exit_code: status.and_then(|status| status.code()),
         signal: status.and_then(|status| status.signal()),
     };
+    let mut client = context.running().await?;
     let _: Value = client.ask(Request::post(format!("/v1/run/{run}/end"), &ended)?).await?;
     Ok(())
 }

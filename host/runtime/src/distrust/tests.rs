@@ -111,7 +111,10 @@ fn what_is_out_of_bounds_is_refused() {
             guest::Request { body: guest::Body::Multipart(vec![part(long(257))]), ..request() },
             "a name or media type over 256 bytes",
         ),
-        (guest::Request { body: guest::Body::Attachment(long(257)), ..request() }, "a name or media type over 256 bytes"),
+        (
+            guest::Request { body: guest::Body::Attachment(long(257)), ..request() },
+            "a name or media type over 256 bytes",
+        ),
     ] {
         match sent(change, delivery()) {
             Err(StepError::Malformed(what)) => assert_eq!(what, why),

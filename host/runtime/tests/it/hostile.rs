@@ -223,17 +223,17 @@ fn lines_are_few_short_and_plain() {
     assert_eq!(flood.len(), 101);
     assert_eq!(flood[0], (LogLevel::Info, "null".into()));
     assert!(flood[100].0 == LogLevel::Warn && flood[100].1.contains("more lines were dropped"), "{:?}", flood[100]);
-    assert_eq!(lines_of("log_a_hundred_and_one", Budget::Inline)[100].1, "1 more lines were dropped: a step may write 100");
+    assert_eq!(
+        lines_of("log_a_hundred_and_one", Budget::Inline)[100].1,
+        "1 more lines were dropped: a step may write 100"
+    );
 
     let long = lines_of("log_long_lines", Budget::Full);
     assert!(!long.is_empty() && long.len() < 20, "{}", long.len());
     assert!(long.iter().all(|(_, text)| text.len() <= 4096));
 
     assert_eq!(lines_of("log_huge_line", Budget::Full), []);
-    assert_eq!(
-        lines_of("log_escapes", Budget::Full),
-        [(LogLevel::Error, "]0;owned[2Jok  ERROR forged 001$!".into())]
-    );
+    assert_eq!(lines_of("log_escapes", Budget::Full), [(LogLevel::Error, "]0;owned[2Jok  ERROR forged 001$!".into())]);
 }
 
 #[test]

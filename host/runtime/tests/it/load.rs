@@ -93,7 +93,10 @@ fn there_is_one_manifest_and_it_is_small() {
     let large = vec![b' '; Manifest::MAX_BYTES + 1];
     assert!(matches!(load(&with_section(component(PLAIN), "kv:manifest", &large)), LoadError::ManifestTooLarge { .. }));
     for text in ["", "{}", "null", "\u{0}"] {
-        assert!(matches!(load(&with_section(component(PLAIN), "kv:manifest", text.as_bytes())), LoadError::Manifest(_)), "{text}");
+        assert!(
+            matches!(load(&with_section(component(PLAIN), "kv:manifest", text.as_bytes())), LoadError::Manifest(_)),
+            "{text}"
+        );
     }
 }
 
@@ -101,29 +104,32 @@ fn there_is_one_manifest_and_it_is_small() {
 fn a_provider_name_is_no_path() {
     for name in ["../x", "a/b", "..", "", "a\\u0000", "A", "open ai", "\u{43e}penai", &"a".repeat(41)] {
         let manifest = guest::MANIFEST.replace("\"guest\"", &format!("\"{name}\""));
-        assert!(matches!(load(&with_section(component(PLAIN), "kv:manifest", manifest.as_bytes())), LoadError::Manifest(_)), "{name}");
+        assert!(
+            matches!(load(&with_section(component(PLAIN), "kv:manifest", manifest.as_bytes())), LoadError::Manifest(_)),
+            "{name}"
+        );
     }
 }
 
 #[test]
-fn other_protocols_are_named() {
-    for (protocol, wanted) in [("sql", "`sql`"), ("ssh", "`ssh`")] {
+fn other_protocols_are_refused() {
+    for protocol in ["sql", "ssh", "carrier-pigeon"] {
         let manifest = guest::MANIFEST.replace("\"http\"", &format!("\"{protocol}\""));
-        match Runtime::new().unwrap().load(&with_section(component(PLAIN), "kv:manifest", manifest.as_bytes())) {
-            Err(error @ LoadError::Protocol(_)) => assert!(error.to_string().contains(wanted), "{error}"),
-            Err(LoadError::Manifest(problems)) => println!("{protocol}: {problems:?}"),
-            other => panic!("{protocol}: {:?}", other.err()),
-        }
+        let error = load(&with_section(component(PLAIN), "kv:manifest", manifest.as_bytes()));
+        assert!(matches!(error, LoadError::Manifest(_) | LoadError::Protocol(_)), "{protocol}: {error}");
     }
 }
 
 #[test]
 fn too_large_is_not_even_read() {
-    assert!(matches!(load(&{
-        let mut large = plain();
-        large.resize(MAX_COMPONENT_BYTES + 1, 0);
-        large
-    }), LoadError::TooLarge { .. }));
+    assert!(matches!(
+        load(&{
+            let mut large = plain();
+            large.resize(MAX_COMPONENT_BYTES + 1, 0);
+            large
+        }),
+        LoadError::TooLarge { .. }
+    ));
     // A section that says it has a gigabyte and has not.
     let mut lying = component(PLAIN);
     lying.extend([0, 0x80, 0x80, 0x80, 0x80, 0x04]);
@@ -203,3 +209,57 @@ const TARGET: &str = "aarch64-unknown-linux-gnu";
 const TARGET: &str = "aarch64-apple-darwin";
 #[cfg(all(target_arch = "x86_64", target_os = "macos"))]
 const TARGET: &str = "x86_64-apple-darwin";
+
+#[test]
+fn a_small_file_that_keeps_the_compiler_busy() {
+    use enc::Instruction as I;
+    // Each local is followed through each block: unrefused, the largest of these takes half a minute.
+    let blocks = |locals: u32, rounds: u32| {
+        let one = |n: u32| {
+            [
+                I::Block(enc::BlockType::Empty),
+                I::LocalGet(n % locals),
+                I::I32WrapI64,
+                I::BrIf(0),
+                I::LocalSet(n * 13 % locals),
+                I::End,
+            ]
+        };
+        let mut instructions = Vec::new();
+        for n in 0..rounds {
+            instructions.extend(one(n).into_iter().flat_map(|instruction| match instruction {
+                set @ I::LocalSet(_) => vec![I::LocalGet(n * 7 % locals), set],
+                other => vec![other],
+            }));
+        }
+        bomb(&function(locals, &instructions))
+    };
+    for (locals, rounds) in [(10_000, 20_000), (4000, 20_000), (10_000, 3000)] {
+        match precompile(&blocks(locals, rounds), TARGET) {
+            Err(LoadError::Bound { what: "units of work for the compiler", .. }) => {}
+            other => panic!("{locals} locals, {rounds} rounds: {:?}", other.map(|code| code.len())),
+        }
+    }
+    assert!(precompile(&blocks(100, 1000), TARGET).is_ok());
+}
+
+/// As many arguments as a function may have, in as many calls as fit.
+#[test]
+fn calls_with_a_thousand_arguments() {
+    let mut module = enc::Module::new();
+    let mut types = enc::TypeSection::new();
+    types.ty().function([enc::ValType::I32; 1000], [enc::ValType::I32; 1000]);
+    let mut functions = enc::FunctionSection::new();
+    functions.function(0);
+    let mut code = enc::CodeSection::new();
+    let mut body = enc::Function::new([]);
+    (0..1000).for_each(|local| drop(body.instruction(&enc::Instruction::LocalGet(local))));
+    (0..100_000).for_each(|_| drop(body.instruction(&enc::Instruction::Call(0))));
+    body.instruction(&enc::Instruction::End);
+    code.function(&body);
+    module.section(&types).section(&functions).section(&code);
+    assert!(matches!(
+        precompile(&bomb(&module), TARGET),
+        Err(LoadError::Bound { what: "units of work for the compiler", .. })
+    ));
+}

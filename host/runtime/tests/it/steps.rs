@@ -41,7 +41,11 @@ fn done(outcome: Result<Step, StepError>) -> String {
 fn a_call_reaches_the_guest() {
     let mut call = call();
     call.settings.push((kv_model::SettingName::parse("org").unwrap(), "\"acme\"".into()));
-    call.attachments.push(Attachment { name: "\"file\"".into(), media_type: "text/plain".into(), data: vec![0; 7].into() });
+    call.attachments.push(Attachment {
+        name: "\"file\"".into(),
+        media_type: "text/plain".into(),
+        data: vec![0; 7].into(),
+    });
     let field = |body: &str| done(load(body, "unreachable").start(&call, Budget::Inline));
     assert_eq!(field("(call $done (local.get 4) (local.get 5))"), call.input);
     let in_list = |list: u32, at: u32| {
@@ -111,7 +115,10 @@ fn the_large_budget_goes_further_and_both_have_an_end() {
 
 #[test]
 fn a_guest_that_crashed_leaves_the_next_step_alone() {
-    let provider = load("(if (i32.eq (local.get 5) (i32.const 2)) (then unreachable)) (call $done (local.get 4) (local.get 5))", "unreachable");
+    let provider = load(
+        "(if (i32.eq (local.get 5) (i32.const 2)) (then unreachable)) (call $done (local.get 4) (local.get 5))",
+        "unreachable",
+    );
     let (good, mut bad) = (call(), call());
     bad.input = "{}".into();
     for _ in 0..100 {
@@ -139,7 +146,8 @@ fn steps_run_side_by_side() {
 
 #[test]
 fn a_large_input_arrives_or_is_refused() {
-    let provider = load("(drop (memory.grow (i32.const 40))) (call $done (i32.const 512) (i32.const 1))", "unreachable");
+    let provider =
+        load("(drop (memory.grow (i32.const 40))) (call $done (i32.const 512) (i32.const 1))", "unreachable");
     let mut call = call();
     // The guest's allocator does not grow its memory, so this lies beyond it.
     call.input = format!("\"{}\"", "x".repeat(1 << 20));

@@ -73,7 +73,11 @@ async fn collect(io: &Io, input: Lines) -> Result<Reply, Failure> {
     let ask = |from: Option<&str>, wanted: usize| {
         Request::get(["items"]).query("limit", wanted.min(100)).query_some("after", from)
     };
-    let collected = io.collect(input.count, ask, |response| response.error_for_status()?.json::<Page>()).await?;
+    let collected = io
+        .collect(input.count, ask, |response| {
+            response.error_for_status()?.compact().json::<Page<Box<crate::RawValue>>>()
+        })
+        .await?;
     Ok(json!({ "count": collected.items.len(), "more": collected.more }).into())
 }
 

@@ -20,11 +20,6 @@ impl Progress {
         Self { to: token.map(|token| (context.peer.clone(), token)), chunks: 0 }
     }
 
-    #[cfg(test)]
-    pub(super) fn none() -> Self {
-        Self { to: None, chunks: 0 }
-    }
-
     /// Tells the client what just came. It waits while the client reads slowly, so a fast stream cannot pile up here.
     pub(super) async fn tell(&mut self, text: &str) {
         let Some((peer, token)) = &self.to else { return };

@@ -87,6 +87,10 @@ impl Change {
         if let Some(before) = &self.before {
             self.back_up(backups, before)?;
         }
+        if self.after.is_empty() {
+            // Nothing of anybody's is left in it.
+            return fs::remove_file(&target).map_err(error);
+        }
         let directory = target.parent().ok_or_else(|| Problem::failed("the file has no directory"))?;
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(error)?;
         let part = directory.join(format!(".kv-{}-{}", std::process::id(), now_ms()));

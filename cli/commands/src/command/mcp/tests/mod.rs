@@ -1,1 +1,4 @@
-
+mod daemon;
+mod lines;
+mod mapping;
+mod session;
