@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -162,9 +163,9 @@ fn after_a_lock_the_memory_holds_no_secret() {
     kv.run_with(["secret", "rotate", "KEY_OF_OPENAI", "--stdin"], &new.value).ok();
     kv.get("openai", "/v1/models");
     kv.run(["lock"]).ok();
-    let sought = [&old, &new, &stripe.key, &kv.passphrase, &wrong];
+    let sought =
+        [("old", &old), ("new", &new), ("Stripe's", &stripe.key), ("passphrase", &kv.passphrase), ("wrong", &wrong)];
     let locked = std::time::Instant::now();
-    let mut found;
     loop {
         let Some(memory) = memory(kv.daemon_pid()) else {
             println!("left out: this user may not read the daemon's memory");
@@ -172,21 +173,46 @@ fn after_a_lock_the_memory_holds_no_secret() {
         };
         // The search itself works: the daemon knows where its home is.
         let home = kv.root().display().to_string();
-        assert!(memory.iter().any(|part| contains(part, home.as_bytes())), "the memory was not read");
-        found = sought
+        assert!(memory.iter().any(|part| contains(&part.bytes, home.as_bytes())), "the memory was not read");
+        let found: Vec<_> = memory
             .iter()
-            .filter(|canary| memory.iter().any(|part| contains(part, canary.value.as_bytes())))
-            .collect::<Vec<_>>();
-        if found.is_empty() || locked.elapsed().as_secs() >= 5 {
+            .flat_map(|part| sought.iter().filter_map(|(name, canary)| part.around(canary.value.as_bytes(), name)))
+            .collect();
+        if found.is_empty() {
             break;
         }
+        assert!(locked.elapsed() < Duration::from_secs(1) + SCAN * 2, "still there:\n{}", found.join("\n"));
     }
-    let names: Vec<_> = found.iter().map(|canary| canary.name).collect();
-    assert!(names.is_empty(), "still there: {names:?}");
+}
+
+/// One look through the memory takes about so long on a busy machine.
+const SCAN: Duration = Duration::from_secs(1);
+
+/// A range of the process's memory that it can write to.
+struct Part {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Part {
+    /// Where it stands, with its neighbours but without itself.
+    fn around(&self, value: &[u8], name: &str) -> Option<String> {
+        let at = self.bytes.windows(value.len()).position(|window| window == value)?;
+        let shown = |bytes: &[u8]| -> String {
+            bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect()
+        };
+        let (before, after) = (&self.bytes[at.saturating_sub(48)..at], &self.bytes[at + value.len()..]);
+        Some(format!(
+            "{name} in {}, {at} bytes in: {} <> {}",
+            self.name,
+            shown(before),
+            shown(&after[..after.len().min(48)])
+        ))
+    }
 }
 
 /// All that the process can write to. `None`: it cannot be read, which is as it should be for everyone but root.
-fn memory(pid: u32) -> Option<Vec<Vec<u8>>> {
+fn memory(pid: u32) -> Option<Vec<Part>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
     let mut file = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut parts = Vec::new();
@@ -200,15 +226,15 @@ fn memory(pid: u32) -> Option<Vec<Vec<u8>>> {
         }
         // In pieces: some of a large range may never have been touched, and cannot be read.
         let (mut at, piece) = (from, 1 << 20);
-        let mut part = Vec::new();
+        let mut bytes = Vec::new();
         while at < until {
-            let mut bytes = vec![0; usize::try_from((until - at).min(piece)).ok()?];
-            if file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut bytes).is_ok() {
-                part.extend_from_slice(&bytes);
+            let mut part = vec![0; usize::try_from((until - at).min(piece)).ok()?];
+            if file.seek(SeekFrom::Start(at)).is_ok() && file.read_exact(&mut part).is_ok() {
+                bytes.extend_from_slice(&part);
             }
             at += piece;
         }
-        parts.push(part);
+        parts.push(Part { name: format!("{range} {}", words.last().unwrap_or_default()), bytes });
     }
     (!parts.is_empty()).then_some(parts)
 }

@@ -1,7 +1,7 @@
 //! What a person types, and what stands in for it. Values and passphrases come from a hidden prompt, standard input or a
 //! private file; never from an argument or a variable, which other programs can read.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -53,7 +53,8 @@ impl Asking {
                 Problem::needs_human(format!("{question} nobody is there to say")).next("give --yes if that is meant")
             );
         }
-        eprint!("{question} [y/N] ");
+        // When standard error has gone, the question is not seen and the answer is no.
+        let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|error| Problem::failed(format!("the terminal: {error}")))?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -112,6 +113,10 @@ pub(crate) fn value(asking: Asking, source: ValueSource, name: &str) -> Result<H
         ValueSource::Prompt => {
             let text = asking.hidden("Value (hidden):", &format!("kv set {name} --stdin < FILE"))?;
             text.as_bytes().to_vec()
+        }
+        ValueSource::Stdin | ValueSource::StdinRaw if std::io::stdin().is_terminal() => {
+            return Err(Problem::usage("a value typed here would be shown; nothing was stored")
+                .next(format!("kv set {name}   asks without echo")));
         }
         ValueSource::Stdin | ValueSource::StdinRaw => {
             let mut bytes = Zeroizing::new(Vec::new());

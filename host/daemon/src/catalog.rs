@@ -60,7 +60,12 @@ pub(crate) fn operations(shared: &Shared, query: Option<&str>) -> Result<Answere
     let mut summaries = Vec::new();
     for connection in session.connections().values() {
         if wanted.as_ref().is_none_or(|wanted| *wanted == connection.name) {
-            let manifest = &shared.providers.of(connection)?.manifest;
+            // One connection of a provider that has changed must not hide all others.
+            let manifest = match shared.providers.of(connection) {
+                Ok(provider) => &provider.manifest,
+                Err(fault) if wanted.is_some() => return Err(fault),
+                Err(_) => continue,
+            };
             summaries.extend(
                 manifest.operations.values().map(|operation| operation_summary(connection, manifest, operation)),
             );
@@ -91,7 +96,7 @@ pub(crate) fn search(shared: &Shared, query: Option<&str>) -> Result<Answered, F
     let connections = session.connections();
     let mut found = Vec::new();
     for connection in connections.values() {
-        let provider = shared.providers.of(connection)?;
+        let Ok(provider) = shared.providers.of(connection) else { continue };
         for operation in provider.manifest.operations.values() {
             let score = score(&words, connection, operation);
             if score > 0 {

@@ -46,7 +46,8 @@ pub(crate) async fn connect(shared: &Arc<Shared>, request: Request<Incoming>) ->
     if preview {
         return answer::json(&detail(shared, &session, &provider, &connection));
     }
-    let made = make(shared, &session, connection).await?;
+    let before = session.connections().get(&connection.name).cloned();
+    let made = make(shared, &session, connection, before).await?;
     answer::json(&detail(shared, &session, &provider, &made))
 }
 
@@ -55,6 +56,7 @@ pub(crate) async fn make(
     shared: &Arc<Shared>,
     session: &Arc<Session>,
     connection: Connection,
+    before: Option<Arc<Connection>>,
 ) -> Result<Arc<Connection>, Fault> {
     let event = Event::ConnectionMade {
         connection: connection.name.clone(),
@@ -66,7 +68,7 @@ pub(crate) async fn make(
     };
     shared.intend(event).await?;
     let session = Arc::clone(session);
-    blocking(move || session.put_connection(connection)).await
+    blocking(move || session.put_connection(connection, before.as_ref())).await
 }
 
 /// What a connection would be. Nothing is changed.
@@ -92,8 +94,9 @@ pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectReques
         name: wanted.name,
         provider: manifest.name.clone(),
         provider_digest: provider.digest,
+        // Leave for private addresses goes with an origin of the person's own, not with the provider's.
+        allow_private: wanted.allow_private && !manifest.origins.contains(&origin),
         origin,
-        allow_private: wanted.allow_private,
         ca,
         settings: check_settings(manifest, wanted.settings)?,
         bindings: bind(session, manifest, &wanted.bindings)?,
@@ -215,9 +218,10 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
     let name = parse_connection(name)?;
     let change: EditRequest = request::json(request).await?;
     let session = shared.gate.session()?;
-    let provider = shared.providers.of(&*session.connection(&name)?)?.clone();
+    let before = session.connection(&name)?;
+    let provider = shared.providers.of(&before)?.clone();
     let manifest = &provider.manifest;
-    let mut connection = Connection::clone(&*session.connection(&name)?);
+    let mut connection = Connection::clone(&before);
     let mut settings = connection.settings;
     settings.extend(change.settings);
     connection.settings = check_settings(manifest, settings)?;
@@ -246,7 +250,7 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
     };
     shared.intend(event).await?;
     let sealed = Arc::clone(&session);
-    let connection = blocking(move || sealed.put_connection(connection)).await?;
+    let connection = blocking(move || sealed.put_connection(connection, Some(&before))).await?;
     answer::json(&detail(shared, &session, &provider, &connection))
 }
 

@@ -277,6 +277,13 @@ impl Fault {
             .next("kv doctor")
     }
 
+    /// What egress refused before there was an intent.
+    pub(crate) fn unsent(error: &kv_egress::SendError) -> Self {
+        let mut fault = Self::send(error);
+        fault.recorded = false;
+        fault
+    }
+
     pub(crate) fn send(error: &kv_egress::SendError) -> Self {
         let sent = match error.sent() {
             kv_egress::Sent::No => Sent::No,

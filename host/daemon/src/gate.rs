@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,10 @@ pub(crate) struct Session {
     connections: ArcSwap<BTreeMap<ConnectionName, Arc<Connection>>>,
     /// Writers of connections take turns; readers take the map as it is.
     writing: Mutex<()>,
-    until_ms: u64,
-    until: Instant,
+    began: Instant,
+    /// When it ends by the wall clock, and how long after its beginning by the other one.
+    until_ms: AtomicU64,
+    lasts_ms: AtomicU64,
     ended: watch::Sender<bool>,
 }
 
@@ -83,8 +86,14 @@ impl Gate {
         self.begin(unlocked, lasts)
     }
 
+    /// Opens the vault, or lets an open one stay open for so long from now: calls under way go on.
     pub(crate) fn unlock(&self, passphrase: &Passphrase, lasts: Duration) -> Result<Arc<Session>, Fault> {
         let file = self.file();
+        if let Ok(session) = self.session() {
+            session.vault.verify_passphrase(passphrase, now_ms()).map_err(Fault::unlock)?;
+            session.last(lasts);
+            return Ok(session);
+        }
         let vault = file.as_ref().ok_or_else(Fault::no_vault)?;
         let unlocked = vault.unlock(passphrase, now_ms()).map_err(Fault::unlock)?;
         drop(file);
@@ -92,30 +101,26 @@ impl Gate {
     }
 
     fn begin(&self, vault: Unlocked, lasts: Duration) -> Result<Arc<Session>, Fault> {
-        let lasts = lasts.min(MAX_UNLOCK);
         let session = Arc::new(Session {
             connections: ArcSwap::from_pointee(read_connections(&vault)?),
             vault: Arc::new(vault),
             writing: Mutex::new(()),
-            until_ms: now_ms().saturating_add(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX)),
-            until: Instant::now() + lasts,
+            began: Instant::now(),
+            until_ms: AtomicU64::new(0),
+            lasts_ms: AtomicU64::new(0),
             ended: watch::Sender::new(false),
         });
+        session.last(lasts);
         if let Some(before) = self.session.swap(Some(Arc::clone(&session))) {
             before.end();
         }
         Ok(session)
     }
 
-    /// Ends the session. `true` if there was one.
-    pub(crate) fn lock(&self) -> bool {
-        match self.session.swap(None) {
-            Some(session) => {
-                session.end();
-                true
-            }
-            None => false,
-        }
+    /// Ends the session, over or not, and gives it back for the last that is to be done with it.
+    pub(crate) fn lock(&self) -> Option<Arc<Session>> {
+        let session = self.session.swap(None);
+        session.inspect(|session| session.end())
     }
 
     fn file(&self) -> MutexGuard<'_, Option<Vault>> {
@@ -125,19 +130,31 @@ impl Gate {
 
 impl Session {
     pub(crate) fn until_ms(&self) -> u64 {
-        self.until_ms
+        self.until_ms.load(Ordering::Relaxed)
     }
 
-    /// Both clocks count: one that is turned back does not lengthen the time, nor does a suspended machine's.
+    fn last(&self, lasts: Duration) {
+        let lasts = u64::try_from(lasts.min(MAX_UNLOCK).as_millis()).unwrap_or(u64::MAX);
+        let so_far = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.lasts_ms.store(so_far.saturating_add(lasts), Ordering::Relaxed);
+        self.until_ms.store(now_ms().saturating_add(lasts), Ordering::Relaxed);
+    }
+
     fn is_live(&self) -> bool {
-        Instant::now() < self.until && now_ms() < self.until_ms
+        !self.remaining().is_zero() && !*self.ended.borrow()
     }
 
-    /// How long it still lasts.
+    /// After waiting for something: whether the vault is still open.
+    pub(crate) fn check_live(&self) -> Result<(), Fault> {
+        if self.is_live() { Ok(()) } else { Err(Fault::locked()) }
+    }
+
+    /// How long it still lasts. Both clocks count: one that is turned back does not lengthen the time, nor does a
+    /// suspended machine's.
     pub(crate) fn remaining(&self) -> Duration {
-        self.until
-            .saturating_duration_since(Instant::now())
-            .min(Duration::from_millis(self.until_ms.saturating_sub(now_ms())))
+        let so_far = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let by_began = self.lasts_ms.load(Ordering::Relaxed).saturating_sub(so_far);
+        Duration::from_millis(by_began.min(self.until_ms().saturating_sub(now_ms())))
     }
 
     fn end(&self) {
@@ -158,9 +175,23 @@ impl Session {
         self.connections.load_full()
     }
 
-    /// Seals a connection and lets calls see it.
-    pub(crate) fn put_connection(&self, connection: Connection) -> Result<Arc<Connection>, Fault> {
+    /// Seals a connection and lets calls see it, if the one of its name is still the one that was looked at.
+    pub(crate) fn put_connection(
+        &self,
+        connection: Connection,
+        before: Option<&Arc<Connection>>,
+    ) -> Result<Arc<Connection>, Fault> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_live()?;
+        let same = match (self.connections.load().get(&connection.name), before) {
+            (Some(now), Some(before)) => Arc::ptr_eq(now, before),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            return Err(Fault::new(kv_api::Code::Conflict, format!("connection `{}` was changed meanwhile", connection.name))
+                .next("look at it, then repeat the command"));
+        }
         let bytes = serde_json::to_vec(&connection).map_err(Fault::broken)?;
         self.vault.put_document(DocumentKind::Connection, connection.name.as_str(), &bytes).map_err(Fault::write)?;
         let connection = Arc::new(connection);

@@ -77,6 +77,8 @@ struct Running<'a> {
     declared: Effect,
     call: Call,
     sends: u32,
+    /// As many of them as a service answered.
+    answered: u32,
     delayed: Duration,
 }
 
@@ -87,7 +89,7 @@ pub(crate) async fn call(worker: &Worker, ask: Ask) -> Result<Reply, Fault> {
     match until_locked(worker, id, ask).await {
         Err(fault) if !fault.is_recorded() => {
             worker.shared.event(refused.event(id, &fault))?;
-            Err(fault.of_call(id))
+            Err(fault.of_call(id).recorded())
         }
         other => other.map_err(|fault| fault.of_call(id)),
     }
@@ -200,12 +202,22 @@ impl<'a> Running<'a> {
             declared,
             call,
             sends: 0,
+            answered: 0,
             delayed: Duration::ZERO,
         }
     }
 
-    /// The provider's steps, until there is an answer.
+    /// The provider's steps, until there is an answer. Once something was sent, no error says that nothing was.
     async fn converse(&mut self) -> Result<Reply, Fault> {
+        let reply = self.steps().await;
+        let sent = self.answered > 0;
+        reply.map_err(|fault| match fault.error().sent {
+            kv_api::Sent::No if sent => fault.map(|error| error.sent(kv_api::Sent::Yes)),
+            _ => fault,
+        })
+    }
+
+    async fn steps(&mut self) -> Result<Reply, Fault> {
         let mut step = self.step(None).await?;
         loop {
             let (request, delivery) = match step {
@@ -213,15 +225,11 @@ impl<'a> Running<'a> {
                 Step::Send { request, delivery } => (request, delivery),
             };
             let manifest = &self.provider.manifest;
-            let request = HttpRequest::from_provider(
-                request,
-                manifest,
-                self.call.id,
-                &self.call.settings,
-                &self.call.attachments,
-            )
-            .map_err(|error| Fault::provider_request(&manifest.name, error))?;
+            let (settings, attachments) = (&self.call.settings, &self.call.attachments);
+            let request = HttpRequest::from_provider(request, manifest, self.call.id, settings, attachments)
+                .map_err(|error| Fault::provider_request(&manifest.name, error))?;
             let (answer, outcome) = self.send(request, &delivery).await?;
+            self.answered += 1;
             let state = match delivery.next {
                 Next::Forward => return Ok(self.forward(answer, outcome)),
                 Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => {
@@ -230,9 +238,8 @@ impl<'a> Running<'a> {
                 Next::ForwardSuccess(state) | Next::Resume(state) => state,
             };
             let response = read_whole(answer, outcome).await?;
-            // What the provider makes of an answer comes after a request that was sent, and recorded with its outcome.
-            let after = |fault: Fault| fault.recorded().map(|error| error.sent(kv_api::Sent::Yes));
-            step = self.step(Some((state, response))).await.map_err(after)?;
+            // What the provider makes of an answer comes after a request that was recorded with its outcome.
+            step = self.step(Some((state, response))).await.map_err(Fault::recorded)?;
         }
     }
 
@@ -246,6 +253,15 @@ impl<'a> Running<'a> {
             .reason("provider"));
         }
         self.wait(delivery.delay_ms).await?;
+        // What the person has taken back since the call began counts from here on.
+        let now = self.session.connection(&self.connection.name)?;
+        if !Arc::ptr_eq(&now, &self.connection) {
+            return Err(Fault::new(kv_api::Code::PolicyDenied, format!("connection `{}` was changed meanwhile", now.name))
+                .reason("connection_changed"));
+        }
+        // Before anything of the request is written down: a path can hold a secret too.
+        let egress = &self.worker.egress;
+        egress.check(&request, &self.session.vault, now_ms()).await.map_err(|error| Fault::unsent(&error))?;
         let question = Question {
             principal: self.principal.clone(),
             call: self.call.id,
@@ -453,7 +469,7 @@ impl Refused {
     }
 }
 
-fn new_call_id() -> Result<CallId, Fault> {
+pub(crate) fn new_call_id() -> Result<CallId, Fault> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(Fault::broken)?;
     Ok(CallId::from_bytes(bytes))

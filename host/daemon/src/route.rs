@@ -79,7 +79,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
     match (method.as_str(), segments.as_slice()) {
         ("POST", ["v1", "vault", "init"]) => vault::init(shared, request).await,
         ("POST", ["v1", "vault", "unlock"]) => vault::unlock(shared, request).await,
-        ("POST", ["v1", "vault", "lock"]) => vault::lock(shared),
+        ("POST", ["v1", "vault", "lock"]) => vault::lock(shared).await,
         ("POST", ["v1", "vault", "passwd"]) => vault::passwd(shared, request).await,
         ("GET", ["v1", "secrets"]) => secrets::list(shared),
         ("POST", ["v1", "secrets"]) => secrets::set(shared, request).await,

@@ -23,6 +23,7 @@ use crate::clock::now_ms;
 use crate::connections::blocking;
 use crate::fault::Fault;
 use crate::gate::Session;
+use crate::pipeline::new_call_id;
 use crate::request;
 use crate::shared::Shared;
 use crate::vault::{passphrase, unlock_failed};
@@ -67,13 +68,23 @@ pub(crate) struct Runs(Mutex<HashMap<CallId, Masked>>);
 type Masked = Arc<AtomicU64>;
 
 impl Runs {
+    fn begin(&self, id: CallId) -> Result<(), Fault> {
+        let mut runs = self.under_way();
+        if runs.len() >= MAX_RUNS {
+            // Runs whose command was killed are never ended; nothing masks for them any more.
+            runs.retain(|_, masked| Arc::strong_count(masked) > 1);
+        }
+        if runs.len() >= MAX_RUNS {
+            return Err(Fault::new(Code::Conflict, format!("{MAX_RUNS} runs are under way already")));
+        }
+        runs.insert(id, Masked::default());
+        Ok(())
+    }
+
     fn under_way(&self) -> MutexGuard<'_, HashMap<CallId, Masked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn end_all(&self) {
-        self.under_way().clear();
-    }
 }
 
 pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -89,21 +100,32 @@ pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> R
         unlock_failed(shared, &fault)?;
         return Err(fault);
     }
+    session.check_live()?;
+    check_names(&session, &wanted.secrets)?;
     let patterns = patterns(shared, &session).await?;
     let holds_secret = |value: &HiddenBytes| patterns.find_any(value.reveal());
     let strip: Vec<_> =
         wanted.environment.iter().filter(|(_, value)| holds_secret(value)).map(|(name, _)| name.clone()).collect();
-    let id = new_id()?;
+    let id = new_call_id()?;
+    shared.runs.begin(id)?;
     let secrets = wanted.secrets.clone();
     shared.intend(Event::RunStarted { run: id, command: Claim::cut(&program), secrets, uid: shared.uid }).await?;
+    session.check_live()?;
     let values = wanted.secrets.iter().map(|name| value_of(&session, name)).collect::<Result<_, _>>()?;
-    let mut runs = shared.runs.under_way();
-    if runs.len() >= MAX_RUNS {
-        return Err(Fault::new(Code::Conflict, format!("{MAX_RUNS} runs are under way already")));
-    }
-    runs.insert(id, Masked::default());
-    drop(runs);
     answer::json(&RunStart { run: id.to_string(), values, strip })
+}
+
+/// Whether there are such secrets, and variables can carry them. Nothing is opened for it.
+fn check_names(session: &Session, names: &[SecretName]) -> Result<(), Fault> {
+    for name in names {
+        let upper = name.as_str().to_ascii_uppercase();
+        if REFUSED.contains(&upper.as_str()) || kv_harden::is_scrubbed(&upper) {
+            return Err(Fault::usage(format!("`{name}` is a variable that steers programs: it cannot carry a secret"))
+                .next(format!("kv secret rename {name} OTHER_NAME")));
+        }
+        session.vault.secret(name).ok_or_else(|| Fault::no_secret(name))?;
+    }
+    Ok(())
 }
 
 async fn prove_presence(session: &Arc<Session>, given: Option<&kv_api::Hidden>) -> Result<(), Fault> {
@@ -121,11 +143,6 @@ async fn prove_presence(session: &Arc<Session>, given: Option<&kv_api::Hidden>) 
     reason = "a person asked, with the passphrase, for this value in a command's environment"
 )]
 fn value_of(session: &Session, name: &SecretName) -> Result<(SecretName, HiddenBytes), Fault> {
-    let upper = name.as_str().to_ascii_uppercase();
-    if REFUSED.contains(&upper.as_str()) || kv_harden::is_scrubbed(&upper) {
-        return Err(Fault::usage(format!("`{name}` is a variable that steers programs: it cannot carry a secret"))
-            .next(format!("kv secret rename {name} OTHER_NAME")));
-    }
     let meta = session.vault.secret(name).ok_or_else(|| Fault::no_secret(name))?;
     let value = session.vault.open_secret(meta.id).map_err(Fault::read)?;
     if value.expose().contains(&0) {
@@ -182,11 +199,8 @@ fn no_run() -> Fault {
 }
 
 async fn patterns(shared: &Shared, session: &Session) -> Result<Arc<kv_redact::Patterns>, Fault> {
-    shared.egress.patterns(&session.vault, now_ms()).await.map_err(|error| Fault::send(&error))
-}
-
-fn new_id() -> Result<CallId, Fault> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(Fault::broken)?;
-    Ok(CallId::from_bytes(bytes))
+    let patterns = shared.egress.patterns(&session.vault, now_ms()).await.map_err(|error| Fault::send(&error))?;
+    // What was built while the vault was being locked must not stay.
+    session.check_live().inspect_err(|_| shared.egress.forget())?;
+    Ok(patterns)
 }

@@ -81,7 +81,7 @@ async fn connect_usual(
     };
     match connections::plan(session, provider, wanted) {
         Ok(connection) => {
-            let made = connections::make(shared, session, connection).await?;
+            let made = connections::make(shared, session, connection, None).await?;
             Ok(Some(connections::detail(shared, session, provider, &made)))
         }
         // A provider with a second slot or a needed setting is connected by hand.

@@ -15,6 +15,9 @@ use crate::gate::{Gate, Session};
 use crate::providers::Providers;
 use crate::run::Runs;
 
+/// A session that has ended and is not written down yet.
+pub(crate) struct Locked(Option<Arc<Session>>);
+
 pub(crate) struct Shared {
     pub(crate) home: Home,
     pub(crate) uid: u32,
@@ -29,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) warnings: Vec<String>,
     /// Set when the daemon is to end.
     pub(crate) stop: watch::Sender<bool>,
+    /// Counts the locks, for workers to let go of answers that nobody reads.
+    pub(crate) locks: watch::Sender<u64>,
     /// The entry up to which the vault knows the trail.
     anchored: Mutex<u64>,
 }
@@ -53,6 +58,7 @@ impl Shared {
             in_flight: AtomicUsize::new(0),
             warnings,
             stop: watch::Sender::new(false),
+            locks: watch::Sender::new(0),
             anchored: Mutex::new(0),
         }
     }
@@ -84,18 +90,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Locks the vault: the trail's head goes in while it can, then the keys and every pattern made of secrets go.
-    pub(crate) fn lock(&self, cause: LockCause) -> Result<bool, Fault> {
-        let anchored = match self.gate.session() {
-            Ok(session) => self.anchor(&session),
-            Err(_) => Ok(()),
-        };
-        let was_open = self.gate.lock();
+    /// Ends the session at once, and waits for nothing: calls under way stop, connections to services close, patterns
+    /// made of secrets go. What is left to do comes back as [`Locked`].
+    pub(crate) fn end_session(&self) -> Locked {
+        let session = self.gate.lock();
         self.egress.forget();
-        self.runs.end_all();
-        if was_open {
-            self.event(Event::Locked { cause })?;
-        }
-        anchored.map(|()| was_open)
+        self.locks.send_modify(|count| *count += 1);
+        Locked(session)
+    }
+
+    /// Writes down that the vault was locked, and the trail's head into it. This waits for the disk; with it the last key
+    /// goes. `true` if the vault was open.
+    pub(crate) fn settle(&self, locked: Locked, cause: LockCause) -> Result<bool, Fault> {
+        let Some(session) = locked.0 else { return Ok(false) };
+        self.event(Event::Locked { cause })?;
+        self.anchor(&session).map(|()| true)
     }
 }

@@ -25,6 +25,8 @@ pub enum SocketError {
     Io { path: PathBuf, source: io::Error },
     #[error("{0} sockets were handed over; kv takes two: the agents', then the person's")]
     Handed(usize),
+    #[error("the sockets that were handed over are not agent.sock and human.sock of this home, in this order")]
+    Order,
     #[error("the socket's path {0} is over 100 bytes, more than the system takes")]
     TooLong(PathBuf),
 }
@@ -46,7 +48,12 @@ impl Sockets {
                         Err(source) => Err(SocketError::Io { path, source }),
                     }
                 };
-                return nonblocking(Sockets { agent: take(0)?, human: take(1)?, bound: Vec::new() });
+                let (agent, human) = (take(0)?, take(1)?);
+                // The order alone would give agents every verb if two lines of a unit file changed places.
+                if !is_at(&agent, &home.agent_socket()) || !is_at(&human, &home.human_socket()) {
+                    return Err(SocketError::Order);
+                }
+                return nonblocking(Sockets { agent, human, bound: Vec::new() });
             }
             other => return Err(SocketError::Handed(other)),
         }
@@ -61,6 +68,10 @@ impl Sockets {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn is_at(listener: &UnixListener, path: &Path) -> bool {
+    listener.local_addr().is_ok_and(|address| address.as_pathname() == Some(path))
 }
 
 fn nonblocking(sockets: Sockets) -> Result<Sockets, SocketError> {

@@ -56,7 +56,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
     for directory in [&home.data, &home.state, &home.runtime] {
         private_directory(directory)?;
     }
-    let sockets = Sockets::open(&home)?;
+    // The log and the vault are locked files: of two daemons that start at once, one stops here, before it touches a socket.
     let (audit, opened) =
         AuditLog::open(&home.audit(), kv_audit::Options::default(), now_ms()).map_err(StartError::Audit)?;
     let audit = Arc::new(audit);
@@ -64,6 +64,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
         warnings.push("the last entry of the trail is damaged: kv audit verify".to_owned());
     }
     let gate = Gate::open(home.data.clone()).map_err(StartError::Vault)?;
+    let sockets = Sockets::open(&home)?;
     let runtime = kv_runtime::Runtime::new().map_err(StartError::Runtime)?;
     let providers = Providers::load(&runtime, &options.builtins).map_err(StartError::Provider)?;
     let shared = Arc::new(Shared::new(home, gate, providers, audit, warnings));
@@ -72,7 +73,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     shared.audit.record_event(started, now_ms()).map_err(StartError::Record)?;
     let cause = serve(&shared, &sockets)?;
     // Best effort by nature: the process ends either way, and the next start notices a missing last entry's neighbour.
-    let _ = shared.lock(LockCause::Shutdown);
+    let locked = shared.end_session();
+    let _ = shared.settle(locked, LockCause::Shutdown);
     let _ = shared.audit.record_event(Event::DaemonStopped { cause }, now_ms());
     sockets.unlink();
     Ok(())

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::answer::{self, Answered};
+use crate::clock::now_ms;
 use crate::connections::blocking;
 use crate::fault::Fault;
 use crate::shared::Shared;
@@ -139,12 +140,17 @@ pub(crate) async fn watch(shared: Arc<Shared>) -> std::io::Result<StopCause> {
 }
 
 /// Waits a little, then ends an unlock whose time is over and anchors the trail now and then.
-async fn tick(shared: &Shared, anchored: &mut Instant) {
+async fn tick(shared: &Arc<Shared>, anchored: &mut Instant) {
     let rest = shared.gate.session().map_or(REST, |session| session.remaining().min(REST));
     tokio::time::sleep(rest).await;
     if shared.gate.is_over() {
         // What fails here is the log, and it says so at the next call.
-        let _ = shared.lock(LockCause::TimeLimit);
+        let locked = shared.end_session();
+        let settling = Arc::clone(shared);
+        let _ = blocking(move || settling.settle(locked, LockCause::TimeLimit)).await;
+    } else if matches!(shared.audit.health(), Health::Failed(_)) {
+        // A disk that was full for a moment must not stop kv until somebody looks; what fails again is told as before.
+        let _ = shared.audit.retry(now_ms()).await;
     } else if anchored.elapsed() >= ANCHOR_EVERY
         && let Ok(session) = shared.gate.session()
     {

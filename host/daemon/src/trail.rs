@@ -31,7 +31,9 @@ pub(crate) async fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<An
     };
     let mut newest = shared.audit.subscribe();
     newest.mark_unchanged();
+    let head = *newest.borrow();
     let (mut lines, seen) = entries(shared, filter.clone()).await?;
+    let seen = seen.max(head);
     if let Some(last) = query.last {
         lines.drain(..lines.len().saturating_sub(last));
     }
@@ -44,7 +46,9 @@ pub(crate) async fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<An
         newest.changed().await.ok()?;
         filter.from_seq = seen.saturating_add(1);
         // A log that cannot be read ends the stream; the next question says why.
-        let (lines, seen) = entries(&shared, filter.clone()).await.ok()?;
+        let head = *newest.borrow_and_update();
+        let (lines, last) = entries(&shared, filter.clone()).await.ok()?;
+        let seen = last.max(head);
         Some((stream::iter(lines), (shared, filter, newest, seen)))
     });
     Ok(answer::lines(past.chain(coming.flatten())))

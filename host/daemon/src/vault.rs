@@ -46,7 +46,11 @@ pub(crate) async fn unlock(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     let gate = Arc::clone(shared);
     match blocking(move || gate.gate.unlock(&passphrase, lasts)).await {
         Ok(session) => {
-            shared.event(Event::Unlocked { until_ms: Some(session.until_ms()), uid: shared.uid })?;
+            if let Err(fault) = shared.event(Event::Unlocked { until_ms: Some(session.until_ms()), uid: shared.uid }) {
+                // An unlock that cannot be recorded does not stand.
+                drop(shared.end_session());
+                return Err(fault);
+            }
             crate::trail::check_anchor(shared, &session)?;
             blocking({
                 let session = Arc::clone(&session);
@@ -62,8 +66,10 @@ pub(crate) async fn unlock(shared: &Arc<Shared>, request: Request<Incoming>) -> 
     }
 }
 
-pub(crate) fn lock(shared: &Arc<Shared>) -> Result<Answered, Fault> {
-    let was_open = shared.lock(LockCause::Asked)?;
+pub(crate) async fn lock(shared: &Arc<Shared>) -> Result<Answered, Fault> {
+    let locked = shared.end_session();
+    let settling = Arc::clone(shared);
+    let was_open = blocking(move || settling.settle(locked, LockCause::Asked)).await?;
     answer::json(&json!({ "was_open": was_open }))
 }
 
@@ -110,6 +116,6 @@ fn new_passphrase(text: &Hidden, accept_weak: bool) -> Result<Passphrase, Fault>
     let why = strength.warning.map_or(String::new(), |why| format!(": {why}"));
     Err(Fault::usage(format!("the passphrase is too easy to guess{why}"))
         .reason("weak_passphrase")
-        .next("take four or more unrelated words, or let kv make one")
+        .next("take four or more unrelated words")
         .next("--accept-weak takes it all the same"))
 }

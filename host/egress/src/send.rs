@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Response;
 use hyper::body::Incoming;
 use kv_audit::Recorded;
-use kv_model::SettingName;
+use kv_model::{HttpRequest, SettingName};
 use kv_policy::Permit;
 use kv_vault::Unlocked;
 use tokio::time::Instant;
@@ -53,6 +53,13 @@ impl Egress {
         let Ready { key, mut outgoing, snapshot } = ready;
         let (lease, response) = self.exchange(&key, &mut outgoing, &mut ends).await?;
         self.answer(lease, response, outgoing.is_head, snapshot, ends)
+    }
+
+    /// Whether the request holds a value of the vault. [`Egress::send`] looks too; this is for looking before anything of
+    /// the request is written down.
+    pub async fn check(&self, request: &HttpRequest, vault: &Arc<Unlocked>, now_ms: u64) -> Result<(), SendError> {
+        let snapshot = self.shared.patterns.snapshot(vault, now_ms, &[]).await?;
+        request::refuse_secrets(request, &snapshot.patterns)
     }
 
     /// Everything that needs no connection: whatever is refused here was neither sent nor looked up.

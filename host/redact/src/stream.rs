@@ -47,6 +47,8 @@ pub struct Stream {
     masks: Vec<Mask>,
     /// Raw offset up to which output has been written.
     written: u64,
+    /// Up to here nothing can be the beginning of a secret any more.
+    settled: u64,
     /// Raw offset up to which the last marker reaches.
     masked_to: u64,
     /// Whose secrets the last marker stands for.
@@ -63,7 +65,7 @@ struct Mask {
 impl Stream {
     pub fn new(patterns: Arc<Patterns>) -> Stream {
         let views = VIEWS.iter().map(|(kind, _)| (View::new(*kind), Search::default())).collect();
-        Stream { patterns, views, masks: Vec::new(), written: 0, masked_to: 0, owners: BTreeSet::new() }
+        Stream { patterns, views, masks: Vec::new(), written: 0, settled: 0, masked_to: 0, owners: BTreeSet::new() }
     }
 
     /// Takes a chunk and appends to `out` all that is settled: everything before the first byte which, in some view, may
@@ -97,8 +99,10 @@ impl Stream {
     /// is masked, and what was let go is less than services themselves show of a key.
     pub fn release(&mut self, out: &mut Vec<u8>) -> Hits {
         let mut hits = Hits::default();
-        if self.held() as u64 <= MAX_RELEASE {
-            let end = self.views.first().map_or(0, |(raw, _)| raw.text.end());
+        let end = self.views.first().map_or(0, |(raw, _)| raw.text.end());
+        // Counted from what is settled, not from what has been written: else a secret that comes in small pieces would
+        // be let go piece by piece.
+        if end.saturating_sub(self.settled) <= MAX_RELEASE {
             self.write(end, out, &mut hits);
         }
         hits
@@ -107,6 +111,7 @@ impl Stream {
     fn advance(&mut self, piece: &[u8], last: bool, out: &mut Vec<u8>, hits: &mut Hits) {
         self.feed(piece, last);
         let settled = self.search(last);
+        self.settled = settled;
         self.write(settled, out, hits);
         if let Some((raw, _)) = self.views.first_mut() {
             raw.text.trim(settled);

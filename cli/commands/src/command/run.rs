@@ -97,7 +97,12 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Problem> {
             return Err(problem);
         }
     };
-    end(context, &run, Some(status)).await?;
+    if let Err(problem) = end(context, &run, Some(status)).await {
+        context.output.note(&format!(
+            "kv: the end of the run was not recorded: {}",
+            crate::output::inert(&problem.error().message)
+        ));
+    }
     Ok(code(status))
 }
 

@@ -1,7 +1,7 @@
 //! Which headers a caller or a provider may set: an allowlist, since a blocklist is always one header short.
 
 use super::{MAX_HEADERS, RequestError};
-use crate::Manifest;
+use crate::{HeaderSource, Manifest};
 
 /// Headers that anyone may set: they choose a representation or make a request conditional, and nothing more.
 const ALWAYS: [&str; 8] = [
@@ -102,10 +102,10 @@ pub(super) fn check(
         {
             return error(&name, "it routes, frames or authenticates, and is the host's");
         }
-        let declared = || {
-            manifest.headers.iter().chain(manifest.endpoints.iter().flat_map(|e| &e.headers)).any(|h| h.name == name)
-        };
-        if !ALWAYS.contains(&name.as_str()) && !manifest.allowed_headers.contains(&name) && !declared() {
+        if is_pinned(&name, manifest) {
+            return error(&name, "a setting of the connection decides it");
+        }
+        if !ALWAYS.contains(&name.as_str()) && !manifest.allowed_headers.contains(&name) {
             return error(&name, "the provider's manifest does not allow it");
         }
         if let Err(why) = check_header_value(&value) {
@@ -117,4 +117,11 @@ pub(super) fn check(
         checked.push((name, value));
     }
     Ok(checked)
+}
+
+/// Whether the person's setting decides a header: which account to act for, which version to speak. A caller that could
+/// set it would act for another one.
+fn is_pinned(name: &str, manifest: &Manifest) -> bool {
+    let everywhere = manifest.headers.iter().chain(manifest.endpoints.iter().flat_map(|endpoint| &endpoint.headers));
+    everywhere.filter(|header| header.name == name).any(|header| matches!(header.value, HeaderSource::Setting { .. }))
 }

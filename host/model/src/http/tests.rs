@@ -101,6 +101,7 @@ fn headers_are_an_allowlist() {
         "content-type",
         "expect",
         "kv-status",
+        "acme-version",
     ] {
         let refused = raw("GET", "/v1/things", &[(name, "x")], RawBody::Empty);
         assert!(matches!(refused, Err(RequestError::Header { .. })), "{name:?}");

@@ -253,8 +253,12 @@ fn calls_with_a_thousand_arguments() {
     functions.function(0);
     let mut code = enc::CodeSection::new();
     let mut body = enc::Function::new([]);
-    (0..1000).for_each(|local| drop(body.instruction(&enc::Instruction::LocalGet(local))));
-    (0..100_000).for_each(|_| drop(body.instruction(&enc::Instruction::Call(0))));
+    for local in 0..1000 {
+        body.instruction(&enc::Instruction::LocalGet(local));
+    }
+    for _ in 0..100_000 {
+        body.instruction(&enc::Instruction::Call(0));
+    }
     body.instruction(&enc::Instruction::End);
     code.function(&body);
     module.section(&types).section(&functions).section(&code);

@@ -53,8 +53,14 @@ impl Daemon {
         std::fs::create_dir(&home.runtime).unwrap();
         std::fs::set_permissions(&home.runtime, std::fs::Permissions::from_mode(0o700)).unwrap();
         let (connections, _) = watch::channel(0);
-        let mut daemon =
-            Self { home, _directory: directory, asked: Arc::default(), connections, task: None, answer: Arc::new(Box::new(answer)) };
+        let mut daemon = Self {
+            home,
+            _directory: directory,
+            asked: Arc::default(),
+            connections,
+            task: None,
+            answer: Arc::new(Box::new(answer)),
+        };
         daemon.start();
         daemon
     }
@@ -63,7 +69,8 @@ impl Daemon {
         let socket = self.home.agent_socket();
         let _ = std::fs::remove_file(&socket);
         let listener = UnixListener::bind(socket).unwrap();
-        let (asked, answer, connections) = (Arc::clone(&self.asked), Arc::clone(&self.answer), self.connections.clone());
+        let (asked, answer, connections) =
+            (Arc::clone(&self.asked), Arc::clone(&self.answer), self.connections.clone());
         self.task = Some(tokio::spawn(async move {
             // Ended with this task, as those of a process are.
             let mut served = tokio::task::JoinSet::new();
@@ -93,7 +100,10 @@ impl Daemon {
     /// Waits until no connection is open.
     pub(super) async fn quiet(&self) {
         let mut open = self.connections.subscribe();
-        tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0)).await.expect("a connection stays open").unwrap();
+        tokio::time::timeout(Duration::from_secs(5), open.wait_for(|open| *open == 0))
+            .await
+            .expect("a connection stays open")
+            .unwrap();
     }
 }
 
@@ -105,7 +115,12 @@ impl Drop for Open {
     }
 }
 
-async fn serve(stream: UnixStream, asked: Arc<Mutex<Vec<Asked>>>, answer: Arc<Answer>, connections: watch::Sender<usize>) {
+async fn serve(
+    stream: UnixStream,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<Answer>,
+    connections: watch::Sender<usize>,
+) {
     connections.send_modify(|open| *open += 1);
     let _open = Open(connections);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -135,12 +150,16 @@ fn whole(bytes: impl Into<Bytes>) -> BoxBody<Bytes, Infallible> {
 }
 
 pub(super) fn result(value: Value) -> Told {
-    Told::Reply(Response::builder().header(wire::OUTCOME_HEADER, wire::OUTCOME_RESULT).body(whole(value.to_string())).unwrap())
+    Told::Reply(
+        Response::builder().header(wire::OUTCOME_HEADER, wire::OUTCOME_RESULT).body(whole(value.to_string())).unwrap(),
+    )
 }
 
 pub(super) fn error(error: ApiError) -> Told {
     let body = serde_json::to_vec(&wire::ErrorBody::new(error)).unwrap();
-    Told::Reply(Response::builder().status(400).header(wire::OUTCOME_HEADER, wire::OUTCOME_ERROR).body(whole(body)).unwrap())
+    Told::Reply(
+        Response::builder().status(400).header(wire::OUTCOME_HEADER, wire::OUTCOME_ERROR).body(whole(body)).unwrap(),
+    )
 }
 
 pub(super) fn forwarded(status: u16, media_type: &str, body: impl Into<Bytes>) -> Told {

@@ -30,7 +30,10 @@ fn the_definitions_fit_into_three_thousand_tokens() {
 fn every_tool_is_fully_and_truthfully_described() {
     for tool in definitions() {
         let name = tool["name"].as_str().unwrap();
-        assert!(name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+        assert!(
+            name.len() <= 40
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        );
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
         assert_eq!(tool["outputSchema"]["type"], "object", "{name}");
         let writes = ["kv_api", "kv_write"].contains(&name);
@@ -45,9 +48,14 @@ fn every_tool_is_fully_and_truthfully_described() {
 #[test]
 fn operations_have_names_that_every_client_takes() {
     let name = |connection: &str, operation: &str| {
-        let (connection, operation) = (ConnectionName::parse(connection).unwrap(), OperationName::parse(operation).unwrap());
+        let (connection, operation) =
+            (ConnectionName::parse(connection).unwrap(), OperationName::parse(operation).unwrap());
         let name = plain_name(&connection, &operation);
-        assert!(name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{name}");
+        assert!(
+            name.len() <= 40
+                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+            "{name}"
+        );
         (name, hashed_name(&connection, &operation))
     };
     assert_eq!(name("openai", "chat.completions.create").0, "openai_chat_completions_create");
@@ -100,8 +108,12 @@ fn errors_say_what_to_ask_of_whom() {
 #[test]
 fn every_code_is_an_error_that_says_whether_anything_was_sent() {
     for code in Code::ALL {
-        for (sent, words) in [(Sent::No, "nothing was sent"), (Sent::Unknown, "it is unknown"), (Sent::Yes, "had been sent")] {
-            let result = serde_json::to_value(fault::result(ApiError::new(code, "it \u{1b}[2Jfailed").sent(sent).into())).unwrap();
+        for (sent, words) in
+            [(Sent::No, "nothing was sent"), (Sent::Unknown, "it is unknown"), (Sent::Yes, "had been sent")]
+        {
+            let result =
+                serde_json::to_value(fault::result(ApiError::new(code, "it \u{1b}[2Jfailed").sent(sent).into()))
+                    .unwrap();
             assert_eq!(result["structuredContent"]["code"], code.as_str());
             let text = result["content"][0]["text"].as_str().unwrap();
             assert!(text.contains(words) && !text.contains('\u{1b}'), "{text}");
