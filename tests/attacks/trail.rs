@@ -159,7 +159,7 @@ fn what_cannot_be_recorded_is_not_sent() {
     assert_eq!(status["audit"]["state"], "unavailable", "{status}");
     assert_eq!(kv.run(["doctor"]).code, 13);
     // Nor is anything changed that could not be recorded.
-    let key = kv.plant(crate::harness::Canary::openai());
+    let key = kv.plant(Canary::openai());
     assert_ne!(kv.run_with(["set", "OTHER", "--stdin"], &key.value).code, 0);
     limit(None);
     eventually("room again", || (kv.get("openai", "/v1/models").status == Some(200)).then_some(()));
@@ -188,7 +188,7 @@ fn hostile_words_stay_words() {
         let call = json!({ "connection": "openai", "method": "GET", "path": "/v1/models" }).to_string();
         let clean: String = word.chars().filter(|c| !c.is_control()).collect();
         if wire.send(request("POST", "/v1/api", &[("kv-agent", &clean)], call.as_bytes())).is_ok() {
-            let answer = crate::harness::Answer::read(&mut wire).unwrap();
+            let answer = Answer::read(&mut wire).unwrap();
             assert_eq!(answer.outcome, "error", "{word:?} is an agent's name");
         }
         for connection in [word, "openai"] {

@@ -6,6 +6,7 @@
 mod answer;
 mod calls;
 mod catalog;
+mod claims;
 mod clock;
 mod connections;
 mod fault;

@@ -365,18 +365,16 @@ impl Text {
             joined = [self.open.as_slice(), chunk].concat();
             joined.as_slice()
         };
-        let strange = |text: &str| text.bytes().any(|byte| byte < 0x20 && !b"\t\n\r\x0c\x1b".contains(&byte));
-        match std::str::from_utf8(bytes) {
-            Ok(text) => {
-                self.binary = strange(text);
-                self.open = Vec::new();
-            }
+        let strange = |text: &[u8]| text.iter().any(|byte| *byte < 0x20 && !b"\t\n\r\x0c\x1b".contains(byte));
+        let (text, open, broken) = match std::str::from_utf8(bytes) {
+            Ok(_) => (bytes, &[][..], false),
             Err(error) => {
                 let (text, open) = bytes.split_at(error.valid_up_to());
-                self.binary = error.error_len().is_some() || text.iter().any(|byte| *byte == 0);
-                self.open = open.to_vec();
+                (text, open, error.error_len().is_some())
             }
-        }
+        };
+        self.binary = broken || strange(text);
+        self.open = open.to_vec();
     }
 
     fn end(&self) -> bool {
