@@ -1,5 +1,6 @@
 //! The list of attack cases, group by group. `COVERAGE.md` has the rows.
 
+mod commands;
 mod load;
 mod mcp;
 mod reflection;

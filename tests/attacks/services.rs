@@ -4,7 +4,7 @@
 //! `kv-egress` with small ones; here the caller loses its patience first, and then the service has to be let go.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kv_fakes::hostile::{Case, Ending, catalogue};
 use kv_fakes::{Host, Leaf, Protocols, Reply, Script, Scripted, ServeOptions, Service, Sink, Step, serve};
@@ -101,7 +101,12 @@ fn read(wire: &mut Wire<'_>) -> Came {
     let Some(head) = wire.head() else { return if wire.gave_up { Came::Left } else { Came::Broken } };
     let forwarded = head.header("kv-outcome") == Some("forwarded");
     let mut length = 0;
+    let begun = Instant::now();
     loop {
+        // A service that trickles for ever keeps no single read waiting.
+        if begun.elapsed() > CALLER {
+            return Came::Left;
+        }
         match wire.part() {
             Part::Data(data) => length += data.len(),
             Part::Broken => return if wire.gave_up { Came::Left } else { Came::Broken },

@@ -5,7 +5,7 @@ use std::fs;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
-use crate::harness::{Door, Kv, Wire, all_right, eventually, request};
+use crate::harness::{Answer, Canary, Door, Kv, Wire, all_right, eventually, random, request};
 
 /// Ten calls, then a stopped daemon. The head is in the vault.
 fn with_history() -> Kv {
@@ -222,6 +222,9 @@ fn a_secret_in_any_field_is_in_no_entry() {
     let kv = Kv::unlocked();
     let openai = kv.openai();
     let key = openai.key.value.clone();
+    // One that fits the grammar of every name.
+    let short = kv.plant(Canary::new("a short key", format!("kvcanary{}", random(24).to_ascii_lowercase())));
+    kv.run_with(["set", "SHORT", "--stdin"], &short.value).ok();
     let calls = [
         json!({ "connection": "openai", "method": "GET", "path": format!("/v1/models/{key}") }),
         json!({ "connection": "openai", "method": "GET", "path": format!("/v1/{key}") }),
@@ -230,6 +233,7 @@ fn a_secret_in_any_field_is_in_no_entry() {
         json!({ "connection": "openai", "method": "GET", "path": "/v1/models", "headers": [["accept", key]] }),
         json!({ "connection": "openai", "method": key, "path": "/v1/models" }),
         json!({ "connection": key, "method": "GET", "path": "/v1/models" }),
+        json!({ "connection": short.value, "method": "GET", "path": "/v1/models" }),
         json!({ "connection": "openai", "method": "POST", "path": "/v1/files", "body": { "bytes": { "media_type": key, "data": "" } } }),
         json!({ "connection": "openai", "method": "POST", "path": "/v1/chat/completions", "body": { "json": key } }),
     ];
@@ -243,10 +247,23 @@ fn a_secret_in_any_field_is_in_no_entry() {
             wrong.push(format!("{call}: it went through"));
         }
         for entry in entries {
-            if openai.key.found_in(entry.to_string().as_bytes()).is_some() {
+            if [&openai.key, &short].iter().any(|key| key.found_in(entry.to_string().as_bytes()).is_some()) {
                 wrong.push(format!("it is in the trail: {}", entry["kind"]));
             }
         }
     }
     all_right(calls.len(), &wrong);
+    // As the name of an operation, an agent, a command.
+    let before = kv.trail().len();
+    let call = json!({ "connection": "openai", "operation": short.value, "input": {} }).to_string();
+    let named = json!({ "connection": "openai", "method": "GET", "path": "/v1/models" }).to_string();
+    for (target, agent, body) in [("/v1/call", "tester", &call), ("/v1/api", &*short.value, &named)] {
+        let mut wire = Wire::connect(&kv, Door::Agent);
+        wire.is_unseen();
+        wire.send(request("POST", target, &[("kv-agent", agent)], body.as_bytes())).unwrap();
+        assert_eq!(Answer::read(&mut wire).unwrap().outcome, "error");
+    }
+    kv.run_unseen(["run", "--no-secrets", "--", &format!("/nowhere/{}", short.value)]);
+    assert_eq!(kv.trail().len() - before, 4);
+    assert_eq!(openai.connections(), 0);
 }

@@ -1,13 +1,14 @@
 //! One run of the program: what goes in, what comes out, and an end to waiting.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 
 use serde_json::Value;
 
 use super::Kv;
+use super::canary::contains;
 use super::patience::{PATIENCE, eventually};
 
 /// A command that has ended.
@@ -49,7 +50,9 @@ pub(crate) struct Running<'a> {
     line: String,
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    output: Receiver<Vec<u8>>,
+    /// Read, and not asked for yet.
+    unread: Vec<u8>,
     stderr: Option<thread::JoinHandle<Vec<u8>>>,
 }
 
@@ -57,17 +60,15 @@ impl<'a> Running<'a> {
     pub(super) fn start(kv: &'a Kv, line: String, mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");
-        let stdout = child.stdout.take().expect("it was piped");
+        let mut stdout = child.stdout.take().expect("it was piped");
         let mut stderr = child.stderr.take().expect("it was piped");
-        let (sender, lines) = channel();
+        let (sender, output) = channel();
         thread::spawn(move || {
-            let mut reader = BufReader::new(stdout);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+            let mut chunk = vec![0; 64 << 10];
+            while let Ok(length) = stdout.read(&mut chunk) {
+                if length == 0 || sender.send(chunk[..length].to_vec()).is_err() {
                     break;
                 }
-                line.clear();
             }
         });
         let stderr = thread::spawn(move || {
@@ -76,7 +77,7 @@ impl<'a> Running<'a> {
             bytes
         });
         let stdin = child.stdin.take();
-        Self { kv, line, child, stdin, lines, stderr: Some(stderr) }
+        Self { kv, line, child, stdin, output, unread: Vec::new(), stderr: Some(stderr) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -90,16 +91,42 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// Waits until it has written this, with or without a line's end behind it. What was read stays unread.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        while !contains(&self.unread, text.as_bytes()) {
+            assert!(self.read_on(), "`{}` ended without saying {text:?}", self.line);
+        }
+    }
+
     /// The next line of its output. `None`: there will be none.
     #[track_caller]
     pub(crate) fn line(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => {
-                self.kv.saw(&format!("a line of `{}`", self.line), line.as_bytes());
-                Some(line)
+        let end = loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                break end + 1;
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => panic!("`{}` says nothing", self.line),
+            if !self.read_on() {
+                break self.unread.len();
+            }
+        };
+        let line: Vec<u8> = self.unread.drain(..end).collect();
+        (!line.is_empty()).then(|| {
+            self.kv.saw(&format!("output of `{}`", self.line), &line);
+            String::from_utf8_lossy(&line).into_owned()
+        })
+    }
+
+    /// `false`: there is no more.
+    #[track_caller]
+    fn read_on(&mut self) -> bool {
+        match self.output.recv_timeout(PATIENCE) {
+            Ok(bytes) => {
+                self.unread.extend_from_slice(&bytes);
+                true
+            }
+            Err(RecvTimeoutError::Disconnected) => false,
+            Err(RecvTimeoutError::Timeout) => panic!("`{}` says nothing", self.line),
         }
     }
 
@@ -111,6 +138,8 @@ impl<'a> Running<'a> {
         while let Some(line) = self.line() {
             stdout.push_str(&line);
         }
+        // Once more in one piece: a secret may go over a line's end.
+        self.kv.saw(&format!("all output of `{}`", self.line), stdout.as_bytes());
         let status = eventually(&format!("the end of `{}`", self.line), || self.child.try_wait().expect("it is ours"));
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         self.kv.saw(&format!("errors of `{}`", self.line), &stderr);

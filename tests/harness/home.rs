@@ -205,6 +205,19 @@ impl Kv {
         running.end()
     }
 
+    /// A command whose output the end of the test does not look at: its caller has put a secret in itself.
+    #[track_caller]
+    pub(crate) fn run_unseen<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Option<i32> {
+        let ran = self.program(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        ran.expect("the program starts").code()
+    }
+
+    /// A command whose words are not repeated in a failing test: one of them is a secret.
+    #[track_caller]
+    pub(crate) fn run_quietly(&self, arguments: &[String]) -> Ran {
+        Running::start(self, "kv ...".to_owned(), self.program(arguments)).end()
+    }
+
     /// Starts a command.
     pub(crate) fn begin<A: AsRef<OsStr>>(
         &self,

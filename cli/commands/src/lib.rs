@@ -14,8 +14,10 @@ mod spawn;
 mod time;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+use clap::error::ContextValue;
 use clap::{CommandFactory, FromArgMatches};
 use kv_api::home::Home;
 
@@ -52,9 +54,29 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> Exit
     command::run(parsed, hooks)
 }
 
-/// A command line that clap refuses, or help that was asked for. An argument is not repeated when it may be a value.
+/// A command line that clap refuses, or help that was asked for. An argument is not repeated when it may be a value: what
+/// a person typed in the wrong place would stand in a log or an agent's context next.
 fn usage(error: clap::Error) -> ExitCode {
-    // When the terminal has gone there is nobody to tell.
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    if !error.use_stderr() {
+        // When the terminal has gone there is nobody to tell.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let mut text = error.render().to_string();
+    for (_, context) in error.context() {
+        if let ContextValue::String(argument) = context
+            && !is_plain(argument)
+        {
+            text = text.replace(argument.as_str(), "…");
+        }
+    }
+    let _ = write!(std::io::stderr(), "{text}");
+    ExitCode::from(2)
+}
+
+/// A flag or a short word, as commands have them; no key or passphrase worth the name is one.
+fn is_plain(argument: &str) -> bool {
+    argument.len() <= 24 && argument.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+        || argument.starts_with("--") && argument.contains('<')
+        || argument.starts_with('<')
 }

@@ -31,8 +31,12 @@ impl Claims {
         }
     }
 
-    pub(crate) fn hold_value(&self, text: &str) -> bool {
-        self.0.as_ref().is_some_and(|patterns| patterns.find_any(text.as_bytes()))
+    /// The agent calls itself after a value.
+    pub(crate) fn are_an_agents_name(&self, principal: &Principal) -> bool {
+        match (principal, &self.0) {
+            (Principal::Agent { name, .. }, Some(patterns)) => patterns.find_any(name.as_str().as_bytes()),
+            _ => false,
+        }
     }
 
     pub(crate) fn masked(&self, text: &str) -> String {
@@ -46,12 +50,13 @@ impl Claims {
         Claim::cut(&self.masked(text))
     }
 
-    /// An agent may call itself what it likes, except after a value.
+    /// A name cannot hold the usual marker, so one that would be masked becomes another name.
     pub(crate) fn principal(&self, principal: Principal) -> Principal {
         match principal {
-            Principal::Agent { name, uid } if self.hold_value(name.as_str()) => {
-                let name = PrincipalName::parse("masked").unwrap_or(name);
-                Principal::Agent { name, uid }
+            Principal::Agent { name, uid }
+                if self.are_an_agents_name(&Principal::Agent { name: name.clone(), uid }) =>
+            {
+                Principal::Agent { name: PrincipalName::parse("masked").unwrap_or(name), uid }
             }
             other => other,
         }

@@ -55,12 +55,6 @@ impl Fault {
         self
     }
 
-    /// It came up before there was an entry.
-    pub(crate) fn unrecorded(mut self) -> Self {
-        self.recorded = false;
-        self
-    }
-
     /// The finest code there is for it.
     pub(crate) fn stable_code(&self) -> &'static str {
         match &self.error.reason {

@@ -189,8 +189,11 @@ impl Session {
             _ => false,
         };
         if !same {
-            return Err(Fault::new(kv_api::Code::Conflict, format!("connection `{}` was changed meanwhile", connection.name))
-                .next("look at it, then repeat the command"));
+            return Err(Fault::new(
+                kv_api::Code::Conflict,
+                format!("connection `{}` was changed meanwhile", connection.name),
+            )
+            .next("look at it, then repeat the command"));
         }
         let bytes = serde_json::to_vec(&connection).map_err(Fault::broken)?;
         self.vault.put_document(DocumentKind::Connection, connection.name.as_str(), &bytes).map_err(Fault::write)?;

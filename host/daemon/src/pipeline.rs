@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kv_audit::{AuditLog, Claim, Code, Event, Outcome, Pending};
+use kv_audit::{AuditLog, Code, Event, Outcome, Pending};
 use kv_egress::Answer;
 use kv_model::{
     Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next,
@@ -23,6 +23,7 @@ use kv_policy::{Decision, Permit, Question};
 use kv_runtime::{Budget, Provider};
 use serde_json::Value;
 
+use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::fault::Fault;
 use crate::gate::Session;
@@ -88,7 +89,8 @@ pub(crate) async fn call(worker: &Worker, ask: Ask) -> Result<Reply, Fault> {
     let refused = Refused::of(&ask);
     match until_locked(worker, id, ask).await {
         Err(fault) if !fault.is_recorded() => {
-            worker.shared.event(refused.event(id, &fault))?;
+            let claims = Claims::at_best(&worker.shared).await;
+            worker.shared.event(refused.event(id, &fault, &claims))?;
             Err(fault.of_call(id).recorded())
         }
         other => other.map_err(|fault| fault.of_call(id)),
@@ -256,12 +258,19 @@ impl<'a> Running<'a> {
         // What the person has taken back since the call began counts from here on.
         let now = self.session.connection(&self.connection.name)?;
         if !Arc::ptr_eq(&now, &self.connection) {
-            return Err(Fault::new(kv_api::Code::PolicyDenied, format!("connection `{}` was changed meanwhile", now.name))
-                .reason("connection_changed"));
+            return Err(Fault::new(
+                kv_api::Code::PolicyDenied,
+                format!("connection `{}` was changed meanwhile", now.name),
+            )
+            .reason("connection_changed"));
         }
         // Before anything of the request is written down: a path can hold a secret too.
         let egress = &self.worker.egress;
         egress.check(&request, &self.session.vault, now_ms()).await.map_err(|error| Fault::unsent(&error))?;
+        let claims = Claims::of(&self.worker.shared, &self.session).await?;
+        if claims.are_an_agents_name(&self.principal) {
+            return Err(Fault::unsent(&kv_egress::SendError::SecretInRequest));
+        }
         let question = Question {
             principal: self.principal.clone(),
             call: self.call.id,
@@ -271,7 +280,7 @@ impl<'a> Running<'a> {
             declared: self.declared,
             effect: request.effect().graver(delivery.effect),
             most: self.most,
-            summary: delivery.summary.clone(),
+            summary: claims.masked(&delivery.summary),
             request,
         };
         self.sends += 1;
@@ -458,12 +467,12 @@ impl Refused {
         Self { principal: ask.principal.clone(), connection: ask.connection.to_string(), operation }
     }
 
-    fn event(self, id: CallId, fault: &Fault) -> Event {
+    fn event(self, id: CallId, fault: &Fault, claims: &Claims) -> Event {
         Event::Refused {
             call: Some(id),
-            principal: self.principal,
-            connection: Some(Claim::cut(&self.connection)),
-            operation: self.operation.as_deref().map(Claim::cut),
+            principal: claims.principal(self.principal),
+            connection: Some(claims.claim(&self.connection)),
+            operation: self.operation.as_deref().map(|operation| claims.claim(operation)),
             code: Code::new(fault.stable_code()),
         }
     }

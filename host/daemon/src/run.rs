@@ -14,11 +14,12 @@ use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use kv_api::{Code, HiddenBytes, RunEnd, RunRequest, RunStart};
-use kv_audit::{Claim, Event};
+use kv_audit::Event;
 use kv_model::{CallId, SecretName};
 use serde_json::json;
 
 use crate::answer::{self, Answered};
+use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::connections::blocking;
 use crate::fault::Fault;
@@ -84,7 +85,6 @@ impl Runs {
     fn under_way(&self) -> MutexGuard<'_, HashMap<CallId, Masked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
 }
 
 pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -109,7 +109,8 @@ pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> R
     let id = new_call_id()?;
     shared.runs.begin(id)?;
     let secrets = wanted.secrets.clone();
-    shared.intend(Event::RunStarted { run: id, command: Claim::cut(&program), secrets, uid: shared.uid }).await?;
+    let command = Claims::of(shared, &session).await?.claim(&program);
+    shared.intend(Event::RunStarted { run: id, command, secrets, uid: shared.uid }).await?;
     session.check_live()?;
     let values = wanted.secrets.iter().map(|name| value_of(&session, name)).collect::<Result<_, _>>()?;
     answer::json(&RunStart { run: id.to_string(), values, strip })

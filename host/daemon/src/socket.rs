@@ -35,6 +35,16 @@ pub enum SocketError {
 const MAX_PATH: usize = 100;
 
 impl Sockets {
+    /// For a plain word to whoever starts a second daemon by hand.
+    pub(crate) fn refuse_second(home: &Home) -> Result<(), SocketError> {
+        let path = home.human_socket();
+        // Under a service manager the socket answers because the manager holds it.
+        if std::env::var_os("LISTEN_FDS").is_none() && UnixStream::connect(&path).is_ok() {
+            return Err(SocketError::Busy(path));
+        }
+        Ok(())
+    }
+
     pub(crate) fn open(home: &Home) -> Result<Self, SocketError> {
         let mut handed = listenfd::ListenFd::from_env();
         match handed.len() {

@@ -56,6 +56,7 @@ pub fn run(options: Options) -> Result<(), StartError> {
     for directory in [&home.data, &home.state, &home.runtime] {
         private_directory(directory)?;
     }
+    Sockets::refuse_second(&home)?;
     // The log and the vault are locked files: of two daemons that start at once, one stops here, before it touches a socket.
     let (audit, opened) =
         AuditLog::open(&home.audit(), kv_audit::Options::default(), now_ms()).map_err(StartError::Audit)?;

@@ -54,10 +54,11 @@ pub(crate) fn stop(shared: &Shared) -> Result<Answered, Fault> {
 pub(crate) async fn doctor(shared: &Arc<Shared>) -> Result<Answered, Fault> {
     let mut checks = vec![hardened(), modes(shared), audit(shared)];
     let directory = shared.home.audit();
-    shared.audit.flush().await.map_err(Fault::audit)?;
+    // A log that takes nothing is a finding of its own, above.
+    let _ = shared.audit.flush().await;
     let chain = blocking(move || Ok(kv_audit::verify(&directory, None))).await?;
     checks.push(match chain {
-        Ok(report) if report.is_intact() => {
+        Ok(report) if trail::is_intact(&report) => {
             fine("audit chain", format!("{} entries in {} segments, unbroken", report.entries, report.segments))
         }
         Ok(report) => bad("audit chain", trail::what_is_wrong(&report), "kv audit verify"),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 use futures_util::{StreamExt, stream};
 use kv_api::{AuditQuery, Code, VerifyReport};
-use kv_audit::{Filter, Head, Note, Report};
+use kv_audit::{Filter, Head, Loss, Note, Report};
 use kv_model::{ConnectionName, NameError, OperationName, PrincipalName};
 use kv_vault::DocumentKind;
 use serde_json::Value;
@@ -96,7 +96,7 @@ pub(crate) async fn verify(shared: &Arc<Shared>) -> Result<Answered, Fault> {
     let directory = shared.home.audit();
     shared.audit.flush().await.map_err(Fault::audit)?;
     let report = blocking(move || kv_audit::verify(&directory, anchor).map_err(unreadable)).await?;
-    if !report.is_intact() {
+    if !is_intact(&report) {
         return Err(Fault::new(Code::Integrity, format!("the trail is not intact: {}", what_is_wrong(&report)))
             .reason("audit.broken"));
     }
@@ -106,13 +106,26 @@ pub(crate) async fn verify(shared: &Arc<Shared>) -> Result<Answered, Fault> {
         head_seq: report.head.map_or(0, |head| head.seq),
         head_hash: report.head.map_or_else(String::new, |head| head.hash.to_string()),
         anchored_seq: report.anchor.map(|head| head.seq),
-        notes: report.notes.iter().map(noted).collect(),
+        notes: report.notes.iter().map(noted).chain(report.losses.iter().map(given_up)).collect(),
     })
+}
+
+/// Nothing is wrong and no entry is missing. Where a full disk tore a line, its entry was never acknowledged: it is named
+/// as a loss of none.
+pub(crate) fn is_intact(report: &Report) -> bool {
+    report.bad.is_none() && report.losses.iter().all(|loss| loss.from > loss.to)
+}
+
+fn given_up(loss: &Loss) -> String {
+    format!(
+        "a write failed before segment {}; the torn line behind entry {} was given up, and none is missing",
+        loss.segment, loss.to
+    )
 }
 
 /// The first thing that is wrong, in words.
 pub(crate) fn what_is_wrong(report: &Report) -> String {
-    match (&report.bad, report.losses.first()) {
+    match (&report.bad, report.losses.iter().find(|loss| loss.from <= loss.to)) {
         (Some(bad), _) => bad.to_string(),
         (None, Some(loss)) => {
             format!("entries {} to {} were lost when segment {} was given up", loss.from, loss.to, loss.segment)

@@ -21,7 +21,12 @@ const PATH: &str = "/v1/models/gpt-4o";
 pub(crate) async fn run() -> Result<()> {
     let service = upstream::start()?;
     let nginx = nginx::start(service)?;
-    let bare = bare_proxy(&TestCa::new(), &format!("http://{service}"), (AUTHORIZATION, HeaderValue::from_static("Bearer sk-bench")), Host::Thread)?;
+    let bare = bare_proxy(
+        &TestCa::new(),
+        &format!("http://{service}"),
+        (AUTHORIZATION, HeaderValue::from_static("Bearer sk-bench")),
+        Host::Thread,
+    )?;
     let kv = Kv::start(service)?;
     println!("\ncalls: 1 KB of JSON, plain HTTP on loopback, connections kept");
     if nginx.is_none() {
@@ -104,7 +109,9 @@ impl Mcp {
         let mut command = Command::from(kv.command());
         command.args(["mcp", "--agent", "bench"]).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
-        let (Some(stdout), Some(stdin)) = (child.stdout.take(), child.stdin.take()) else { return Err("no pipes".into()) };
+        let (Some(stdout), Some(stdin)) = (child.stdout.take(), child.stdin.take()) else {
+            return Err("no pipes".into());
+        };
         Ok(Self { client: ().serve((stdout, stdin)).await?, _child: child })
     }
 }

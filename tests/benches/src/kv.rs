@@ -44,12 +44,22 @@ impl Kv {
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
         use std::io::Write;
-        let mut child = self.command().args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
         if let Some(mut pipe) = child.stdin.take() {
             pipe.write_all(input.as_bytes())?;
         }
         let output = child.wait_with_output()?;
-        if output.status.success() { Ok(String::from_utf8(output.stdout)?) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout)?)
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into())
+        }
     }
 
     pub(crate) async fn client(&self) -> Result<Client> {

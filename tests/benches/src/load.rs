@@ -74,7 +74,11 @@ impl Plain {
         let request = hyper::Request::get(self.path).header("host", &self.authority).body(Empty::new())?;
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
-        if response.status().is_success() { Ok(response.into_body()) } else { Err(format!("status {}", response.status()).into()) }
+        if response.status().is_success() {
+            Ok(response.into_body())
+        } else {
+            Err(format!("status {}", response.status()).into())
+        }
     }
 }
 

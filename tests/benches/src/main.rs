@@ -19,7 +19,11 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|known| known == name);
-    println!("{} cores; {}", std::thread::available_parallelism()?, if cfg!(debug_assertions) { "dev profile" } else { "release profile" });
+    println!(
+        "{} cores; {}",
+        std::thread::available_parallelism()?,
+        if cfg!(debug_assertions) { "dev profile" } else { "release profile" }
+    );
     if wants("step") {
         parts::steps()?;
     }

@@ -28,7 +28,8 @@ pub(crate) fn start(upstream: SocketAddr) -> Result<Option<Nginx>> {
     );
     let file = directory.path().join("nginx.conf");
     std::fs::write(&file, configuration)?;
-    let spawned = Command::new("nginx").arg("-c").arg(&file).arg("-p").arg(directory.path()).stderr(Stdio::null()).spawn();
+    let spawned =
+        Command::new("nginx").arg("-c").arg(&file).arg("-p").arg(directory.path()).stderr(Stdio::null()).spawn();
     let child = match spawned {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

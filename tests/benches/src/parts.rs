@@ -31,7 +31,12 @@ pub(crate) fn steps() -> Result<()> {
             times.push(started.elapsed());
         }
         times.sort();
-        println!("  {:<24} {:>6.1} us {:>6.1} us", format!("{}/{operation}", builtin.name), micros(times[2_500]), micros(times[4_950]));
+        println!(
+            "  {:<24} {:>6.1} us {:>6.1} us",
+            format!("{}/{operation}", builtin.name),
+            micros(times[2_500]),
+            micros(times[4_950])
+        );
     }
     Ok(())
 }

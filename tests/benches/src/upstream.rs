@@ -103,6 +103,8 @@ fn channel(mut receiver: mpsc::Receiver<Bytes>) -> Body {
 }
 
 /// A stream of frames from a poll function.
-fn futures(mut poll: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>>) -> impl futures_util::Stream<Item = std::result::Result<Frame<Bytes>, Infallible>> {
+fn futures(
+    mut poll: impl FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>>,
+) -> impl futures_util::Stream<Item = std::result::Result<Frame<Bytes>, Infallible>> {
     futures_util::stream::poll_fn(move |context| poll(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes)))))
 }

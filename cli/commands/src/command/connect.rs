@@ -60,14 +60,18 @@ pub(super) async fn run(context: &Context, arguments: Connect) -> Result<(), Pro
 pub(super) fn parsed<K, V>(pairs: &[(String, String)]) -> Result<BTreeMap<K, V>, Problem>
 where
     K: TryFrom<String, Error: std::fmt::Display> + Ord,
-    V: TryFrom<String, Error: std::fmt::Display>,
+    V: TryFrom<String>,
 {
-    let error = |error: &dyn std::fmt::Display| Problem::usage(error.to_string());
     pairs
         .iter()
         .map(|(key, value)| {
-            let key = K::try_from(key.clone()).map_err(|e| error(&e))?;
-            Ok((key, V::try_from(value.clone()).map_err(|e| error(&e))?))
+            let parsed = K::try_from(key.clone()).map_err(|error| Problem::usage(error.to_string()))?;
+            // Not repeated: it may be a value where a secret's name is meant.
+            let value = V::try_from(value.clone()).map_err(|_| {
+                Problem::usage(format!("what stands behind `{key}=` is no name of a secret"))
+                    .next("kv set NAME   stores a value under a name")
+            })?;
+            Ok((parsed, value))
         })
         .collect()
 }

@@ -84,6 +84,10 @@ fn show(secret: &SecretInfo) -> String {
     )
 }
 
+/// What is no name may be a value in a name's place, so it is not repeated.
 pub(super) fn parse(name: &str) -> Result<SecretName, Problem> {
-    SecretName::parse(name).map_err(|error| Problem::usage(error.to_string()))
+    SecretName::parse(name).map_err(|error| {
+        Problem::usage(format!("what was given is no {}: {}", error.kind, error.rule))
+            .next("if it was a real value, replace it at its service: other programs could read it")
+    })
 }

@@ -3,7 +3,7 @@
 use kv_api::{Code, SetRequest, SetResult, VaultState};
 use kv_model::SecretName;
 
-use super::{Context, unlock};
+use super::{Context, secret, unlock};
 use crate::arguments::Set;
 use crate::client::{Client, Request};
 use crate::input::{ValueSource, value};
@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, arguments: Set) -> Result<(), Problem
         .next(format!("kv set {name} --stdin < FILE"))
         .next("if that was a real value, replace it at its service"));
     }
-    let name = SecretName::parse(&arguments.name).map_err(|error| Problem::usage(error.to_string()))?;
+    let name = secret::parse(&arguments.name)?;
     let mut client = context.person().await?;
     open(context, &mut client).await?;
     let value = value(context.asking, ValueSource::new(arguments.stdin, arguments.stdin_raw), name.as_str())?;
