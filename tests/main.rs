@@ -9,6 +9,8 @@
 //! `COVERAGE.md` says for each of them where it is tested, or why it is not.
 
 mod attacks;
+mod clients;
+mod coverage;
 mod flow;
 mod graph;
 mod harness;

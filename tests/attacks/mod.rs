@@ -3,6 +3,7 @@
 mod commands;
 mod load;
 mod mcp;
+mod providers;
 mod reflection;
 mod requests;
 mod services;

@@ -233,7 +233,7 @@ fn crowds_at_the_agents_door_leave_the_persons_open() {
 #[test]
 fn no_port_is_open() {
     let kv = Kv::unlocked();
-    let openai = kv.openai();
+    let _openai = kv.openai();
     kv.get("openai", "/v1/models").forwarded(200);
     let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", kv.daemon_pid())) else {
         println!("left out: this user may not see the daemon's descriptors");
@@ -343,7 +343,9 @@ fn places_that_are_taken() {
     }
     // A path that no socket can have.
     let long = kv.root().join("x".repeat(100));
-    let mut child = kv.spawn_daemon(|command| drop(command.env("KV_HOME", &long)));
+    let mut child = kv.spawn_daemon(|command| {
+        command.env("KV_HOME", &long);
+    });
     if child.wait().unwrap().code() != Some(1) || !kv.log().contains("over 100 bytes") {
         wrong.push(format!("I27 a long path: {}", kv.log()));
     }

@@ -65,7 +65,8 @@ fn an_unlock_ends_by_itself() {
         let answer = kv.get("openai", "/v1/models");
         (answer.outcome == "error").then_some(answer)
     });
-    assert_eq!(locked.faults(), ("locked", "", "no"));
+    // The one that was under way at that moment cannot say that nothing was sent.
+    assert!(matches!(locked.faults(), ("locked", _, "no" | "unknown")), "{}", locked.gist());
     eventually("the entry", || kv.trail_of("locked").pop().filter(|entry| entry["cause"] == "time_limit"));
     kv.refuses("afterwards", &openai, &Refusal::new("locked", ""), || kv.get("openai", "/v1/models"));
 }

@@ -6,8 +6,6 @@ use super::wire::{Part, Wire};
 
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// Of the socket's own HTTP.
-    pub(crate) http_status: u16,
     /// `result`, `forwarded`, `error`.
     pub(crate) outcome: String,
     pub(crate) call: Option<String>,
@@ -29,7 +27,6 @@ impl Answer {
         let outcome = head.header("kv-outcome").unwrap_or_default().to_owned();
         let headers = head.header("kv-headers").map(|text| serde_json::from_str(text).expect("it is JSON"));
         let mut answer = Self {
-            http_status: head.status,
             call: head.header("kv-call").map(str::to_owned),
             status: head.header("kv-status").map(|status| status.parse().expect("it is a number")),
             headers: headers.unwrap_or_default(),

@@ -17,7 +17,7 @@ use super::canary::Canary;
 use super::command::{Ran, Running};
 use super::patience::eventually;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_kv");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kv");
 
 /// One test's kv. Dropping it ends the daemon and searches everything that was seen; see [`oracle`](super::oracle).
 pub(crate) struct Kv {
@@ -26,12 +26,37 @@ pub(crate) struct Kv {
     pub(crate) passphrase: Canary,
     /// Where every proxy of the environment points.
     pub(super) sink: Sink,
-    pub(super) daemon: Mutex<Option<Child>>,
+    pub(super) daemon: Mutex<Option<Daemon>>,
     pub(super) canaries: Mutex<Vec<Canary>>,
     pub(super) seen: Mutex<Vec<(String, Vec<u8>)>>,
     pub(super) services: Mutex<Vec<(Arc<Service>, Option<Canary>)>>,
     /// The test has damaged the trail, or killed the daemon in the middle of a call.
     pub(super) trail_is_odd: AtomicBool,
+}
+
+/// A daemon that this test has started. Dropping it kills it, and nobody else.
+pub(crate) struct Daemon(Child);
+
+impl std::ops::Deref for Daemon {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Daemon {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -144,7 +169,7 @@ impl Kv {
         }));
     }
 
-    fn adopt(&self, child: Child) {
+    fn adopt(&self, child: Daemon) {
         let pid = child.id();
         *lock(&self.daemon) = Some(child);
         let socket = self.home().human_socket();
@@ -156,12 +181,12 @@ impl Kv {
     }
 
     /// A daemon that nobody waits for.
-    pub(crate) fn spawn_daemon(&self, change: impl FnOnce(&mut Command)) -> Child {
+    pub(crate) fn spawn_daemon(&self, change: impl FnOnce(&mut Command)) -> Daemon {
         let log = OpenOptions::new().create(true).append(true).mode(0o600).open(self.home().log()).expect("ours");
         let mut command = self.program(["daemon", "run"]);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         change(&mut command);
-        command.spawn().expect("the program starts")
+        Daemon(command.spawn().expect("the program starts"))
     }
 
     /// The pid of the daemon that this test started.
@@ -182,9 +207,7 @@ impl Kv {
 
     /// Kills the daemon, and waits until it is gone.
     pub(crate) fn kill(&self) {
-        let mut child = lock(&self.daemon).take().expect("it was started");
-        child.kill().expect("it is ours");
-        child.wait().expect("it is ours");
+        drop(lock(&self.daemon).take().expect("it was started"));
     }
 
     pub(crate) fn log(&self) -> String {

@@ -17,7 +17,7 @@ pub(crate) use answer::Answer;
 pub(crate) use call::{Refusal, Typed};
 pub(crate) use canary::{Canary, base64, contains, random};
 pub(crate) use command::Running;
-pub(crate) use home::Kv;
+pub(crate) use home::{Kv, PROGRAM};
 pub(crate) use mcp::Mcp;
 pub(crate) use patience::eventually;
 pub(crate) use services::Connected;

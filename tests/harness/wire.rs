@@ -37,7 +37,6 @@ enum Framing {
 
 #[derive(Debug)]
 pub(crate) struct Head {
-    pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
 }
 
@@ -108,10 +107,9 @@ impl<'a> Wire<'a> {
         };
         let text = String::from_utf8(self.unread.drain(..end + 4).collect()).expect("heads are ASCII");
         let mut lines = text.trim_end().split("\r\n");
-        let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")).and_then(|line| line.get(..3));
-        let status = status.and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status line: {text}"));
+        assert!(lines.next().is_some_and(|line| line.starts_with("HTTP/1.1 ")), "no status line: {text}");
         let headers = headers(lines);
-        let head = Head { status, headers };
+        let head = Head { headers };
         self.body = match (head.header("transfer-encoding"), head.header("content-length")) {
             (Some("chunked"), None) => Framing::Chunked,
             (None, Some(length)) => Framing::Length(length.parse().expect("a length is a number")),

@@ -60,16 +60,12 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Problem> {
     };
     let mut client = context.person().await?;
     set::open(context, &mut client).await?;
-    let passphrase = match arguments.secrets.is_empty() {
+    let secrets = arguments.secrets.iter().map(|name| secret::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    let passphrase = match secrets.is_empty() {
         true => None,
         false => Some(context.asking.passphrase("Passphrase:", arguments.passphrase.passphrase_file.as_deref())?),
     };
-    let request = RunRequest {
-        program: name_of(program),
-        secrets: arguments.secrets.iter().map(|name| secret::parse(name)).collect::<Result<_, _>>()?,
-        passphrase,
-        environment: environment(),
-    };
+    let request = RunRequest { program: name_of(program), secrets, passphrase, environment: environment() };
     let start: RunStart = client.ask(Request::post("/v1/run", &request)?).await?;
     drop((request, client));
     for name in &start.strip {
