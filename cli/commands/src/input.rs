@@ -1,11 +1,13 @@
 //! What a person types, and what stands in for it. Values and passphrases come from a hidden prompt, standard input or a
 //! private file; never from an argument or a variable, which other programs can read.
 
+use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use kv_api::{Hidden, HiddenBytes};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
@@ -41,6 +43,7 @@ impl Asking {
             ))
             .next(otherwise));
         }
+        let _silent = Silent::terminal();
         rpassword::prompt_password(format!("{prompt} "))
             .map(Zeroizing::new)
             .map_err(|error| Problem::failed(format!("the terminal: {error}")))
@@ -65,6 +68,32 @@ impl Asking {
             Some(path) => passphrase_from(path),
             None => self.hidden(prompt, "give --passphrase-file FILE").map(|text| Hidden::new(text.to_string())),
         }
+    }
+}
+
+/// A terminal that shows nothing of what is typed, until this is dropped. The prompt turns that off too, but only after it
+/// has been printed, and somebody may be quicker.
+struct Silent {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silent {
+    /// `None` where there is no terminal, which the prompt then says.
+    fn terminal() -> Option<Self> {
+        let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // A terminal that has gone needs no restoring.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }
 
