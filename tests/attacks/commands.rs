@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -72,21 +73,9 @@ fn arguments_and_files_hold_no_value() {
 /// C03: what is typed at the hidden prompt is not shown, on a terminal of its own.
 #[test]
 fn the_prompt_is_hidden() {
-    if !std::path::Path::new("/usr/bin/script").exists() {
-        println!("left out: there is no `script` to make a terminal with");
-        return;
-    }
     let kv = Kv::unlocked();
     let key = kv.plant(Canary::openai());
-    let mut terminal = kv.begin(["set", "TYPED"], |command| {
-        let line = format!("{} set TYPED", command.get_program().display());
-        let mut script = std::process::Command::new("/usr/bin/script");
-        script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
-        for (name, value) in command.get_envs() {
-            value.map(|value| script.env(name, value));
-        }
-        *command = script;
-    });
+    let Some(mut terminal) = kv.on_terminal("\"$KV\" set TYPED") else { return };
     terminal.wait_for("Value (hidden):");
     terminal.say(&format!("{}\n", key.value));
     let ran = terminal.end().ok();
@@ -145,7 +134,7 @@ fn a_command_has_what_it_was_given() {
     // A wrong passphrase gives nothing to nobody.
     let wrong = kv.private_file("wrong", "kvcanary not this one");
     let ran = kv.run(["run", "--secret", "FIRST", "--passphrase-file", &wrong, "--", "/bin/sh", "-c", "echo ran"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
+    assert_eq!((ran.code, ran.stdout.as_str()), (125, ""));
 }
 
 /// C08: variables that steer programs carry no secret.
@@ -180,7 +169,7 @@ fn names_that_steer_programs() {
         let file = kv.passphrase_file();
         let ran =
             kv.run(["run", "--secret", name, "--passphrase-file", &file, "--json", "--", "/bin/sh", "-c", "echo ran"]);
-        if ran.code != 2 || !ran.stdout.is_empty() || !ran.stderr.contains("steers programs") {
+        if ran.code != 125 || !ran.stdout.is_empty() || !ran.stderr.contains("steers programs") {
             wrong.push(format!("{name}: {}{}", ran.stdout, ran.stderr));
         }
     }
@@ -198,22 +187,76 @@ fn signals_and_exit_codes() {
     for (program, code) in [("/nowhere/at-all", 127), ("/etc/passwd", 126), ("no-such-command-kv", 127)] {
         assert_eq!(kv.run(["run", "--no-secrets", "--", program]).code, code, "{program}");
     }
-    for (signal, name, code) in
-        [(Signal::TERM, "TERM", 40), (Signal::HUP, "HUP", 40), (Signal::INT, "INT", 40), (Signal::USR1, "USR1", 40)]
-    {
+    for (signal, name) in [
+        (Signal::TERM, "TERM"),
+        (Signal::HUP, "HUP"),
+        (Signal::INT, "INT"),
+        (Signal::QUIT, "QUIT"),
+        (Signal::USR1, "USR1"),
+        (Signal::USR2, "USR2"),
+        (Signal::ALARM, "ALRM"),
+        (Signal::WINCH, "WINCH"),
+        (Signal::CONT, "CONT"),
+    ] {
         let script =
             format!("trap 'echo got {name}; exit 40' {name}; echo ready; while :; do read x || sleep 0.01; done");
-        let mut running = run(&kv, &[], &script, |_| {});
+        // A group of its own: in that of a terminal, the terminal itself would tell the command.
+        let mut running = run(&kv, &[], &script, |command| drop(command.process_group(0)));
         assert_eq!(running.line().as_deref(), Some("ready\n"));
         kill_process(Pid::from_raw(running.pid().cast_signed()).unwrap(), signal).unwrap();
         let ran = running.end();
-        assert_eq!((ran.code, ran.stdout.as_str()), (code, &*format!("got {name}\n")));
+        assert_eq!((ran.code, ran.stdout.as_str()), (40, &*format!("got {name}\n")));
     }
     // A command that dies of the signal that was passed on.
     let mut running = run(&kv, &[], "echo ready; exec sleep 60", |_| {});
     running.line();
     kill_process(Pid::from_raw(running.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();
     assert_eq!(running.end().code, 143);
+}
+
+/// C10: kv's own failures end as no command does by itself, and still say which they were.
+#[test]
+fn its_own_failures_are_told_from_the_commands() {
+    let (kv, _, _) = with_secrets();
+    let wrong = kv.private_file("wrong", "kvcanary not this one");
+    let file = kv.passphrase_file();
+    let mut rows = vec![
+        (vec!["--secret", "NONE", "--passphrase-file", &file], "not_found"),
+        (vec!["--secret", "FIRST", "--passphrase-file", &wrong], "locked"),
+        (vec!["--secret", "FIRST"], "needs_human"),
+        (vec![], "usage"),
+    ];
+    let ends = |rows: &[(Vec<&str>, &str)]| {
+        for (options, code) in rows {
+            let ran = kv.run([&["run", "--json"], &options[..], &["--", "/bin/sh", "-c", "echo ran"]].concat());
+            assert_eq!((ran.code, ran.error()["code"].as_str()), (125, Some(*code)), "{options:?}");
+            assert_eq!(ran.stdout, "", "{options:?}");
+        }
+    };
+    ends(&rows);
+    kv.run(["lock"]).ok();
+    rows = vec![(vec!["--no-secrets"], "needs_human")];
+    ends(&rows);
+    kv.unlock();
+    // The same numbers from a command are the command's.
+    for code in [3, 4, 8, 10, 125] {
+        assert_eq!(run(&kv, &[], &format!("exit {code}"), |_| {}).end().code, code);
+    }
+}
+
+/// C10: what a command leaves behind does not keep kv, and all that the command itself wrote is there.
+#[test]
+fn leftovers_are_left() {
+    let (kv, first, _) = with_secrets();
+    let script = "sleep 1000 & echo $!; head -c 300000 /dev/zero | tr '\\0' x; echo \"$FIRST\"; exit 5";
+    let mut running = run(&kv, &["FIRST"], script, |_| {});
+    let pid = running.line().unwrap();
+    let ran = running.end();
+    kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(ran.code, 5);
+    assert_eq!(ran.stdout, format!("{}[kv:redacted]\n", "x".repeat(300_000)));
+    assert!(!ran.stdout.contains(&first.value));
+    assert_eq!(kv.trail_of("run_ended").last().unwrap()["exit_code"], 5);
 }
 
 /// C11, R16: what the command prints of a secret is masked, in every form, in both streams, however it is cut; and what it

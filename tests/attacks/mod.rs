@@ -1,6 +1,8 @@
 //! The list of attack cases, group by group. `COVERAGE.md` has the rows.
 
+mod callers;
 mod commands;
+mod kills;
 mod load;
 mod mcp;
 mod providers;

@@ -6,7 +6,7 @@ use kv_fakes::{Echo, Encode, Place, Script, Split, Step, What};
 use kv_redact::MARKER;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Canary, Connected, Door, Kv, Wire, all_right, base64, request};
+use crate::harness::{Answer, Canary, Connected, Door, Kv, Wire, all_right, base64, contains, request};
 
 type Form = (&'static str, fn(&[u8]) -> Vec<u8>);
 
@@ -163,6 +163,43 @@ fn cut_at_every_offset() {
             wrong.push(format!("{number}: {}", answer.gist()));
         }
     }
+    all_right(count, &wrong);
+}
+
+/// R01: a key that a tool has written over several lines, in bodies that come whole, in pieces, and byte by byte.
+#[test]
+fn over_several_lines() {
+    let lines = |text: &[u8], width: usize, end: &str| {
+        let lines = text.chunks(width).map(|line| [line, end.as_bytes()].concat());
+        lines.collect::<Vec<_>>().concat()
+    };
+    let kv = Kv::unlocked();
+    let (_service, count) = echoing(&kv, "lines", |key| {
+        let hex = each(key, |b| format!("{b:02x}"));
+        let coded = base64(key).into_bytes();
+        let texts = [
+            // `xxd -p -c 16`, `base64 -w 20`, and the same with the line ends of mail.
+            lines(&hex, 32, "\n"),
+            lines(&coded, 20, "\n"),
+            lines(&coded, 20, "\r\n    "),
+            lines(key, 13, "\n"),
+        ];
+        let cuts = [Split::Whole, Split::Every(7), Split::Every(1)];
+        let texts = texts.into_iter().map(|text| [b"before\n", &text[..], b"\nafter"].concat());
+        texts.flat_map(|text| cuts.clone().map(|cut| echo(text.clone(), Place::Body("text/plain"), cut))).collect()
+    });
+    let mut wire = Wire::connect(&kv, Door::Agent);
+    let wrong: Vec<_> = (0..count)
+        .map(|number| (number, get(&mut wire, "lines", number).forwarded(200)))
+        .filter(|(_, answer)| {
+            let text = answer.text();
+            !contains(&answer.body, MARKER)
+                || !text.starts_with("before")
+                || !text.ends_with("after")
+                || text.len() > 60
+        })
+        .map(|(number, answer)| format!("{number}: {}", answer.gist()))
+        .collect();
     all_right(count, &wrong);
 }
 

@@ -1,4 +1,4 @@
-//! V01, V09, V13, V15, V22, V23: the vault through the daemon. Its file's own attacks are tested in `kv-vault`.
+//! V01, V05, V13, V15, V22, V23: the vault through the daemon. Its file's own attacks are tested in `kv-vault`.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Seek, SeekFrom};
@@ -140,6 +140,31 @@ fn odd_places() {
     kv.start();
     kv.unlock();
     kv.get("openai", "/v1/models").forwarded(200);
+}
+
+/// V05: an older file, put back as a whole, opens: nothing outside the vault says that it is old. The trail does not go back
+/// with it, and tells what the file has lost.
+#[test]
+fn an_older_file_opens_and_the_trail_is_ahead_of_it() {
+    let kv = Kv::unlocked();
+    let openai = kv.openai();
+    kv.stop();
+    let file = kv.home().data.join("vault.db");
+    let older = fs::read(&file).unwrap();
+    kv.start();
+    kv.unlock();
+    let new = kv.plant(Canary::openai());
+    kv.run_with(["secret", "rotate", "KEY_OF_OPENAI", "--stdin"], &new.value).ok();
+    kv.stop();
+    fs::write(&file, &older).unwrap();
+    kv.start();
+    kv.unlock();
+    kv.get("openai", "/v1/models").forwarded(200);
+    assert_eq!(openai.requests().last().unwrap().bearer(), Some(openai.key.value.as_str()));
+    let shown = kv.run(["secret", "show", "KEY_OF_OPENAI", "--json"]).json();
+    let rotated = kv.trail_of("secret_rotated");
+    assert_eq!((&shown["version"], &rotated[0]["version"], rotated.len()), (&json!(1), &json!(2), 1));
+    kv.run(["audit", "verify"]).ok();
 }
 
 /// V22, V23: within a second of a lock nothing in the daemon's memory is a secret or a passphrase any more.

@@ -1,5 +1,7 @@
 //! What kv is for, from the outside: a person sets it up, an agent uses services through it, and holds nothing.
 
 mod bad_input;
+mod connections;
 mod locking;
 mod services;
+mod terminal;

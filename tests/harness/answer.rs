@@ -51,7 +51,7 @@ impl Answer {
                 break;
             }
         }
-        if answer.outcome == "error" {
+        if answer.outcome == "error" && answer.complete {
             answer.error = Some(answer.json()["error"].clone());
         }
         Some(answer)

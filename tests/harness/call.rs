@@ -37,6 +37,15 @@ impl Kv {
         Answer::read(&mut wire).unwrap_or_else(|| panic!("no answer to {method} {target}"))
     }
 
+    /// One request to a daemon that may be killed meanwhile. `None`: there was no whole answer.
+    #[track_caller]
+    pub(crate) fn ask_a_mortal(&self, door: Door, method: &str, target: &str, body: &Value) -> Option<Answer> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut wire = Wire::to_a_mortal(self, door)?;
+        wire.send(request(method, target, &[("kv-agent", "tester")], body.as_bytes())).ok()?;
+        Answer::read(&mut wire).filter(|answer| answer.complete)
+    }
+
     /// A raw call, with every field as it goes over the socket.
     #[track_caller]
     pub(crate) fn raw(&self, call: &Value) -> Answer {

@@ -10,6 +10,7 @@ mod oracle;
 mod patience;
 mod services;
 mod table;
+mod terminal;
 mod trail;
 mod wire;
 

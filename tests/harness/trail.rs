@@ -35,6 +35,12 @@ impl Kv {
 
     /// Whether every entry's hash and place are right, and every intent has one outcome.
     pub(super) fn check_trail(&self) -> Result<(), String> {
+        let open = self.open_intents()?;
+        if open.is_empty() { Ok(()) } else { Err(format!("intents without an outcome: {open:?}")) }
+    }
+
+    /// The intents without an outcome, in a trail whose every hash and place is right, and no outcome is a second one.
+    pub(crate) fn open_intents(&self) -> Result<Vec<u64>, String> {
         let (mut seq, mut prev) = (0, "0".repeat(64));
         let mut open: Vec<u64> = Vec::new();
         for path in self.segments() {
@@ -58,6 +64,6 @@ impl Kv {
                 prev = hash;
             }
         }
-        if open.is_empty() { Ok(()) } else { Err(format!("intents without an outcome: {open:?}")) }
+        Ok(open)
     }
 }

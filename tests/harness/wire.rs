@@ -27,6 +27,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) gave_up: bool,
     /// What it reads is not searched for secrets: the caller has put one in itself.
     unseen: bool,
+    /// The daemon may be killed at any moment: half a head is no head.
+    breaks: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,14 +61,25 @@ pub(crate) enum Part {
 impl<'a> Wire<'a> {
     #[track_caller]
     pub(crate) fn connect(kv: &'a Kv, door: Door) -> Self {
+        Self::try_connect(kv, door).unwrap_or_else(|error| panic!("nobody is at the {door:?}'s door: {error}"))
+    }
+
+    /// To a daemon that may not be there, or go at any moment.
+    pub(crate) fn to_a_mortal(kv: &'a Kv, door: Door) -> Option<Self> {
+        let mut wire = Self::try_connect(kv, door).ok()?;
+        wire.breaks = true;
+        Some(wire)
+    }
+
+    fn try_connect(kv: &'a Kv, door: Door) -> io::Result<Self> {
         let path = match door {
             Door::Agent => kv.home().agent_socket(),
             Door::Human => kv.home().human_socket(),
         };
-        let stream = UnixStream::connect(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let stream = UnixStream::connect(&path)?;
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket has one");
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket has one");
-        Self {
+        Ok(Self {
             kv,
             stream,
             unread: Vec::new(),
@@ -75,7 +88,8 @@ impl<'a> Wire<'a> {
             impatient: false,
             gave_up: false,
             unseen: false,
-        }
+            breaks: false,
+        })
     }
 
     /// Waits no longer than this for anything: what does not come is taken for broken off.
@@ -101,7 +115,11 @@ impl<'a> Wire<'a> {
                 break at;
             }
             if !self.fill() {
-                assert!(self.unread.is_empty(), "half a head: {:?}", String::from_utf8_lossy(&self.unread));
+                assert!(
+                    self.unread.is_empty() || self.breaks,
+                    "half a head: {:?}",
+                    String::from_utf8_lossy(&self.unread)
+                );
                 return None;
             }
         };

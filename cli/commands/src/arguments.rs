@@ -93,6 +93,11 @@ pub enum Command {
     Man { directory: PathBuf },
     /// Explain a command, a topic or an error's code
     Help { words: Vec<String> },
+    #[command(hide = true, name = crate::command::RUN_ON_TERMINAL)]
+    RunOnTerminal {
+        #[arg(last = true, required = true)]
+        command: Vec<std::ffi::OsString>,
+    },
     #[command(hide = true)]
     Get { rest: Vec<String> },
     #[command(hide = true)]
@@ -241,6 +246,12 @@ pub enum Connection {
         /// Refuse these operations
         #[arg(long, value_name = "OPERATION")]
         deny: Vec<String>,
+        /// Take the provider as it is now, after it was updated; origin, secrets, settings and decisions stay
+        #[arg(long)]
+        accept_provider: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Remove a connection; its secrets stay
     Remove {
@@ -384,6 +395,8 @@ pub enum Daemon {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Ends with the command's own code, or with 128 + n after signal n. 125: kv itself failed, and \
+                        says how. 126: the command cannot be executed. 127: it was not found.")]
 pub struct Run {
     /// Give the command this secret, in a variable of this name
     #[arg(long = "secret", value_name = "NAME", conflicts_with = "no_secrets")]
@@ -391,6 +404,9 @@ pub struct Run {
     /// Give it none; only strip and mask
     #[arg(long)]
     pub no_secrets: bool,
+    /// Give it pipes, also where kv is on a terminal
+    #[arg(long)]
+    pub no_pty: bool,
     #[command(flatten)]
     pub passphrase: PassphraseSource,
     /// The command and its arguments

@@ -49,6 +49,15 @@ impl Asking {
             .map_err(|error| Problem::failed(format!("the terminal: {error}")))
     }
 
+    /// Shows something once, on the terminal itself: output may be a file, a pipe, or an agent.
+    pub(crate) fn show_once(self, text: &str) -> Result<(), Problem> {
+        let written = File::options().write(true).open("/dev/tty").and_then(|mut terminal| {
+            terminal.write_all(text.as_bytes())?;
+            terminal.flush()
+        });
+        written.map_err(|error| Problem::failed(format!("the terminal: {error}")))
+    }
+
     /// `y`, or not.
     pub(crate) fn confirm(self, question: &str) -> Result<bool, Problem> {
         if !self.allowed {

@@ -43,20 +43,18 @@ pub struct DemoOptions {
 
 /// Runs one command line.
 pub fn main(arguments: impl IntoIterator<Item = OsString>, hooks: Hooks) -> ExitCode {
-    let matches = match Arguments::command().try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) => return usage(error),
-    };
-    let parsed = match Arguments::from_arg_matches(&matches) {
-        Ok(parsed) => parsed,
-        Err(error) => return usage(error),
-    };
-    command::run(parsed, hooks)
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let parsed =
+        Arguments::command().try_get_matches_from(&arguments).and_then(|matches| Arguments::from_arg_matches(&matches));
+    match parsed {
+        Ok(parsed) => command::run(parsed, hooks),
+        Err(error) => usage(error, &arguments),
+    }
 }
 
 /// A command line that clap refuses, or help that was asked for. An argument is not repeated when it may be a value: what
 /// a person typed in the wrong place would stand in a log or an agent's context next.
-fn usage(error: clap::Error) -> ExitCode {
+fn usage(error: clap::Error, arguments: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         // When the terminal has gone there is nobody to tell.
         let _ = error.print();
@@ -71,7 +69,13 @@ fn usage(error: clap::Error) -> ExitCode {
         }
     }
     let _ = write!(std::io::stderr(), "{text}");
-    ExitCode::from(2)
+    ExitCode::from(if is_run(arguments) { command::RUN_FAILED } else { 2 })
+}
+
+/// Whether this would have been `kv run`, whose exit codes are its command's.
+fn is_run(arguments: &[OsString]) -> bool {
+    let matches = Arguments::command().ignore_errors(true).try_get_matches_from(arguments);
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("run"))
 }
 
 /// A flag or a short word, as commands have them; no key or passphrase worth the name is one.

@@ -47,21 +47,26 @@ impl Problem {
 
     /// Prints it and gives its exit code.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        let mut stderr = std::io::stderr().lock();
-        let text = if json { self.json() } else { self.text() };
-        // When standard error has gone, the exit code still tells.
-        let _ = writeln!(stderr, "{text}");
-        ExitCode::from(self.0.code.exit())
+        self.report_as(json, self.0.code.exit())
     }
 
-    fn json(&self) -> String {
+    /// The same, where exit codes mean something else: the name still says what it was.
+    pub(crate) fn report_as(&self, json: bool, exit: u8) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        let text = if json { self.json(exit) } else { self.text(exit) };
+        // When standard error has gone, the exit code still tells.
+        let _ = writeln!(stderr, "{text}");
+        ExitCode::from(exit)
+    }
+
+    fn json(&self, exit: u8) -> String {
         let mut body = serde_json::to_value(ErrorBody::new((*self.0).clone())).unwrap_or_default();
-        body["error"]["exit"] = self.0.code.exit().into();
+        body["error"]["exit"] = exit.into();
         body["error"]["help"] = format!("kv help {}", self.0.code).into();
         body.to_string()
     }
 
-    fn text(&self) -> String {
+    fn text(&self, exit: u8) -> String {
         let error = &self.0;
         let sent = match error.sent {
             kv_api::Sent::No if error.call.is_some() => "; nothing was sent",
@@ -83,7 +88,7 @@ impl Problem {
         for next in &error.next {
             text.push_str(&format!("\n  next: {}", crate::output::inert(next)));
         }
-        text.push_str(&format!("\n  (exit {}, kv help {})", error.code.exit(), error.code));
+        text.push_str(&format!("\n  (exit {exit}, kv help {})", error.code));
         text
     }
 }

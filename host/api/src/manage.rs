@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kv_model::{ConnectionName, OperationName, ProviderName, SecretName, SettingName, SlotName, Suggestion};
+use kv_model::{ConnectionName, Effect, OperationName, ProviderName, SecretName, SettingName, SlotName, Suggestion};
 use serde::{Deserialize, Serialize};
 
 use crate::{ConnectionDetail, Hidden, HiddenBytes};
@@ -21,6 +21,17 @@ pub struct Status {
     pub audit: AuditState,
     /// What the daemon could not do for its own safety, in words.
     pub warnings: Vec<String>,
+    /// A service manager holds the daemon's sockets, and starts another daemon when somebody connects after its end.
+    #[serde(default)]
+    pub socket_activated: bool,
+}
+
+/// The daemon's last answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    pub pid: u32,
+    /// As in [`Status`]: connecting would start another.
+    pub socket_activated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +72,13 @@ pub struct InitRequest {
 pub struct InitResult {
     pub path: String,
     pub until_ms: u64,
+}
+
+/// `POST /v1/vault/suggest`: a passphrase nobody has used yet, for a person to write down. It is made anew each time and
+/// kept nowhere.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SuggestedPassphrase {
+    pub passphrase: Hidden,
 }
 
 /// `POST /v1/vault/unlock`
@@ -168,6 +186,41 @@ pub struct EditRequest {
     /// What is decided for single operations from now on.
     #[serde(default)]
     pub decisions: BTreeMap<OperationName, Suggestion>,
+    /// Take the provider as it is now. Origin, trust, settings, bindings and decisions stay.
+    #[serde(default)]
+    pub accept_provider: bool,
+    /// Say what would be changed, and change nothing.
+    #[serde(default)]
+    pub preview: bool,
+}
+
+/// What an edit came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edited {
+    #[serde(flatten)]
+    pub connection: ConnectionDetail,
+    /// How the provider differs from the one that was accepted before, where it was accepted anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_change: Option<ProviderChange>,
+}
+
+/// What another build of a provider changes for a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderChange {
+    /// Operations that there were not: as the provider suggests, unless an edit says otherwise.
+    pub new: BTreeMap<OperationName, Suggestion>,
+    /// Operations that there are no more.
+    pub gone: Vec<OperationName>,
+    /// Operations that do graver things than when they were decided. None of them stays allowed by itself.
+    pub graver: Vec<Graver>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graver {
+    pub operation: OperationName,
+    pub before: Effect,
+    pub now: Effect,
+    pub decision: Suggestion,
 }
 
 /// `POST /v1/connections/NAME/test`

@@ -16,14 +16,14 @@ use kv_model::Digest;
 use crate::disk::{Disk, SegmentFile, append_all};
 use crate::error::{Action, AuditError, Trouble};
 use crate::format::{FORMAT, Head, MAX_LINE_BYTES, write_line};
-use crate::record::{Record, SegmentReason, SegmentStart};
+use crate::record::{OutcomeOf, Record, SegmentReason, SegmentStart};
 
 pub(crate) struct Chain {
     /// The entry written last.
     pub(crate) head: Head,
     /// The entry up to which everything is on the disk.
     pub(crate) durable: Head,
-    time_ms: u64,
+    pub(crate) time_ms: u64,
     segment: u32,
     file: Arc<dyn SegmentFile>,
     /// Of the segment, so far.
@@ -37,7 +37,13 @@ pub(crate) struct Chain {
     pub(crate) syncing_since: Option<Instant>,
     pub(crate) closing: bool,
     pub(crate) syncer: Option<JoinHandle<()>>,
+    /// Outcomes that could not be written, for the segment that takes entries again.
+    owed: Vec<OutcomeOf>,
 }
+
+/// As many outcomes as are kept while nothing can be written: after a failure no further call is sent, so they are those
+/// of calls under way then.
+const MAX_OWED: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
@@ -111,6 +117,7 @@ impl Chain {
             syncing_since: None,
             closing: false,
             syncer: None,
+            owed: Vec::new(),
         }
     }
 
@@ -159,8 +166,26 @@ impl Chain {
             return Err(AuditError::Unavailable(trouble));
         }
         self.dirty.now = true;
-        self.state = State::Recovering { seq: self.head.seq };
-        Ok(Place { seq: self.head.seq, epoch: self.epoch })
+        let seq = self.head.seq;
+        self.state = State::Recovering { seq };
+        while let Some(outcome) = self.owed.pop() {
+            let record = Record::Outcome(outcome);
+            // An error here has failed the segment anew, and what is owed stays owed.
+            if let Err(error) = self.append(disk, &record, now_ms, Urgency::Soon) {
+                if let Record::Outcome(outcome) = record {
+                    self.owed.push(outcome);
+                }
+                return Err(error);
+            }
+        }
+        Ok(Place { seq, epoch: self.epoch })
+    }
+
+    /// Remembers an outcome that could not be written.
+    pub(crate) fn owe(&mut self, outcome: OutcomeOf) {
+        if self.owed.len() < MAX_OWED {
+            self.owed.push(outcome);
+        }
     }
 
     pub(crate) fn begin_segment(&mut self, disk: &dyn Disk, reason: SegmentReason, now_ms: u64) -> Result<(), Trouble> {

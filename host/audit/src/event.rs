@@ -5,7 +5,8 @@
 
 use kv_model::{CallId, ConnectionName, Digest, Origin, Principal, ProviderName, SecretName, VaultId};
 
-use crate::field::{Cursor, Field, words};
+use crate::field::{Cursor, Field, Later, words};
+use crate::setup::{Decided, Setup};
 use crate::text::{Claim, Code};
 
 words! {
@@ -14,6 +15,13 @@ words! {
         Asked = "asked",
         Shutdown = "shutdown",
         TimeLimit = "time_limit",
+    }
+
+    /// What a person set about. Its result is an entry of its own; without one, it failed.
+    Attempt {
+        Init = "init",
+        Passwd = "passwd",
+        Unlock = "unlock",
     }
 
     /// Why the daemon stopped.
@@ -46,10 +54,7 @@ macro_rules! events {
             pub(crate) fn write(&self, out: &mut Vec<u8>) {
                 match self {
                     $(Event::$variant { $($field,)* } => {
-                        $(
-                            out.extend_from_slice(concat!(",\"", stringify!($field), "\":").as_bytes());
-                            Field::write($field, out);
-                        )*
+                        $(Field::write_member($field, concat!(",\"", stringify!($field), "\":"), out);)*
                     })*
                 }
             }
@@ -57,10 +62,7 @@ macro_rules! events {
             pub(crate) fn read(kind: &str, from: &mut Cursor<'_>) -> Option<Self> {
                 match kind {
                     $($kind => {
-                        $(
-                            from.take(concat!(",\"", stringify!($field), "\":").as_bytes())?;
-                            let $field = Field::read(from)?;
-                        )*
+                        $(let $field = Field::read_member(concat!(",\"", stringify!($field), "\":"), from)?;)*
                         Some(Event::$variant { $($field,)* })
                     })*
                     _ => None,
@@ -71,7 +73,17 @@ macro_rules! events {
 }
 
 events! {
-    ConnectionEdited = "connection_edited" { connection: ConnectionName, provider: ProviderName, origin: Origin, secrets: Vec<SecretName>, uid: u32, }
+    /// A passphrase was given, and is about to be used.
+    Attempted = "attempted" { what: Attempt, uid: u32, }
+    ConnectionEdited = "connection_edited" {
+        connection: ConnectionName,
+        provider: ProviderName,
+        origin: Origin,
+        secrets: Vec<SecretName>,
+        uid: u32,
+        setup: Later<Setup>,
+        decided: Later<Decided>,
+    }
     ConnectionMade = "connection_made" {
         connection: ConnectionName,
         provider: ProviderName,
@@ -80,12 +92,21 @@ events! {
         /// The secrets that its slots are bound to.
         secrets: Vec<SecretName>,
         uid: u32,
+        setup: Later<Setup>,
     }
     ConnectionRemoved = "connection_removed" { connection: ConnectionName, uid: u32, }
     DaemonStarted = "daemon_started" { version: Claim, pid: u32, uid: u32, }
     DaemonStopped = "daemon_stopped" { cause: StopCause, }
     Locked = "locked" { cause: LockCause, }
     PassphraseChanged = "passphrase_changed" { uid: u32, }
+    /// What came in by the agents' socket and was no call: a verb of the person's, a path that there is not, no JSON.
+    /// Nothing of what it said is here.
+    Refusal = "refusal" {
+        principal: Principal,
+        reason: Code,
+        /// How many there were since the entry before and have none of their own.
+        more: u64,
+    }
     /// A call that came to nothing before there was anything to decide: an unknown connection, a locked vault, an input
     /// that does not fit. What the caller named is its claim.
     Refused = "refused" {

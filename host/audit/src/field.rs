@@ -3,11 +3,12 @@
 //! Writing is by hand, into a buffer that is used again, because it stands in the way of every call. Reading may be
 //! lenient: [`crate::format::parse_line`] writes what was read once more and compares.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use kv_model::{
     CallId, ConnectionName, Digest, Effect, Method, OperationName, Origin, Principal, PrincipalName, ProviderName,
-    SecretName, VaultId,
+    SecretName, SettingName, SlotName, VaultId,
 };
 
 use crate::text::{Claim, Code, is_active};
@@ -16,6 +17,34 @@ use crate::text::{Claim, Code, is_active};
 pub(crate) trait Field: Sized {
     fn write(&self, out: &mut Vec<u8>);
     fn read(from: &mut Cursor<'_>) -> Option<Self>;
+
+    /// Writes it behind its label: `,"name":`.
+    fn write_member(&self, label: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(label.as_bytes());
+        self.write(out);
+    }
+
+    fn read_member(label: &str, from: &mut Cursor<'_>) -> Option<Self> {
+        from.take(label.as_bytes())?;
+        Self::read(from)
+    }
+}
+
+/// The last field of an entry of a kind that once had no such field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Later<T> {
+    Known(T),
+    /// The entry is older than the field.
+    Unknown,
+}
+
+impl<T> Later<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Later::Known(value) => Some(value),
+            Later::Unknown => None,
+        }
+    }
 }
 
 /// What is left of a line.
@@ -178,7 +207,7 @@ macro_rules! names {
     )*};
 }
 
-names!(ConnectionName, OperationName, PrincipalName, ProviderName, SecretName);
+names!(ConnectionName, OperationName, PrincipalName, ProviderName, SecretName, SettingName, SlotName);
 
 /// An enum of ours that is one word in the log.
 macro_rules! words {
@@ -215,6 +244,52 @@ macro_rules! words {
     )*};
 }
 pub(crate) use words;
+
+/// A struct that is one object in the log, its members in this order.
+macro_rules! objects {
+    ($($(#[$doc:meta])* $name:ident {
+        $(#[$first_doc:meta])* $first:ident: $first_type:ty,
+        $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $(#[$first_doc])*
+            pub $first: $first_type,
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $crate::field::Field for $name {
+            fn write(&self, out: &mut Vec<u8>) {
+                self.$first.write_member(concat!("{\"", stringify!($first), "\":"), out);
+                $(self.$field.write_member(concat!(",\"", stringify!($field), "\":"), out);)*
+                out.push(b'}');
+            }
+
+            fn read(from: &mut $crate::field::Cursor<'_>) -> Option<Self> {
+                use $crate::field::Field;
+                let $first = Field::read_member(concat!("{\"", stringify!($first), "\":"), from)?;
+                $(let $field = Field::read_member(concat!(",\"", stringify!($field), "\":"), from)?;)*
+                from.take(b"}")?;
+                Some(Self { $first, $($field,)* })
+            }
+        }
+    )*};
+}
+pub(crate) use objects;
+
+impl Field for bool {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if *self { b"true" } else { b"false" });
+    }
+
+    fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        match from.take(b"true") {
+            Some(()) => Some(true),
+            None => from.take(b"false").map(|()| false),
+        }
+    }
+}
 
 impl Field for Effect {
     fn write(&self, out: &mut Vec<u8>) {
@@ -344,5 +419,61 @@ impl<T: Field> Field for Vec<T> {
             values.push(T::read(from)?);
         }
         Some(values)
+    }
+}
+
+/// Without it, an entry is the older one of its kind, byte for byte.
+impl<T: Field> Field for Later<T> {
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Later::Known(value) = self {
+            value.write(out);
+        }
+    }
+
+    fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        T::read(from).map(Later::Known)
+    }
+
+    fn write_member(&self, label: &str, out: &mut Vec<u8>) {
+        if let Later::Known(value) = self {
+            value.write_member(label, out);
+        }
+    }
+
+    fn read_member(label: &str, from: &mut Cursor<'_>) -> Option<Self> {
+        match from.take(label.as_bytes()) {
+            Some(()) => Self::read(from),
+            None => Some(Later::Unknown),
+        }
+    }
+}
+
+/// An object whose keys are names, in their order.
+impl<K: Field + Ord, V: Field> Field for BTreeMap<K, V> {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(b'{');
+        for (index, (key, value)) in self.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            key.write(out);
+            out.push(b':');
+            value.write(out);
+        }
+        out.push(b'}');
+    }
+
+    fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        from.take(b"{")?;
+        let mut map = BTreeMap::new();
+        while from.take(b"}").is_none() {
+            if !map.is_empty() {
+                from.take(b",")?;
+            }
+            let key = K::read(from)?;
+            from.take(b":")?;
+            map.insert(key, V::read(from)?);
+        }
+        Some(map)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kv_model::Effect;
 use kv_policy::{Denial, Permit};
@@ -15,7 +15,7 @@ use crate::error::{Action, AuditError, OpenError, Trouble};
 use crate::event::Event;
 use crate::format::Head;
 use crate::open::{self, Opened};
-use crate::record::{Denied, Intent, Outcome, OutcomeOf, Record};
+use crate::record::{Denied, Intent, Outcome, OutcomeOf, Record, Sent};
 use crate::recorded::{Pending, Recorded};
 use crate::syncer;
 use crate::text::Code;
@@ -92,17 +92,21 @@ impl AuditLog {
 
     /// Records that a request is about to go out, and gives back the proof that egress wants together with the stub for
     /// the outcome. The entry of a `read` has been written when this returns and is synced with a group within 20 ms;
-    /// that of anything graver is durable. Dropping the future leaves an intent without an outcome, and nothing sent.
+    /// that of anything graver is durable. Dropping the future, or a failure to make the entry durable, gives it the outcome
+    /// that nothing was sent.
     pub async fn record_intent(&self, permit: Permit, now_ms: u64) -> Result<(Recorded<Permit>, Pending), AuditError> {
         let urgency = match permit.effect() {
             Effect::Read => Urgency::Soon,
             Effect::Write | Effect::Destroy | Effect::Grant => Urgency::Now,
         };
         let place = self.append(&Record::Intent(Intent::of(&permit)), now_ms, urgency)?;
+        let pending = || Pending { intent: place.seq, call: permit.call(), step: permit.step() };
         if urgency == Urgency::Now {
+            let mut unsent = Unsent { log: self, pending: Some(pending()), now_ms, since: Instant::now() };
             self.durable(place).await?;
+            unsent.pending = None;
         }
-        let pending = Pending { intent: place.seq, call: permit.call(), step: permit.step() };
+        let pending = pending();
         Ok((Recorded::new(place.seq, permit), pending))
     }
 
@@ -112,21 +116,9 @@ impl AuditLog {
     }
 
     /// Records what became of an intent, to be synced with a group. If this fails, the log has failed and takes no
-    /// further intent; the one at hand stays without an outcome.
+    /// further intent; the outcome is written when the log is healthy again.
     pub fn record_outcome(&self, pending: Pending, outcome: Outcome, now_ms: u64) -> Result<u64, AuditError> {
-        let record = OutcomeOf {
-            intent: pending.intent,
-            call: pending.call,
-            step: pending.step,
-            sent: outcome.sent,
-            status: outcome.status,
-            bytes_in: outcome.bytes_in,
-            bytes_out: outcome.bytes_out,
-            duration_us: outcome.duration_us,
-            redactions: outcome.redactions,
-            error: outcome.error_code.map(Code::new),
-        };
-        Ok(self.append(&Record::Outcome(record), now_ms, Urgency::Soon)?.seq)
+        Ok(self.append(&outcome_of(pending, outcome), now_ms, Urgency::Soon)?.seq)
     }
 
     /// Records an event, to be synced with a group.
@@ -175,7 +167,7 @@ impl AuditLog {
     pub async fn retry(&self, now_ms: u64) -> Result<(), AuditError> {
         let place = {
             let mut chain = self.shared.lock();
-            let place = chain.restart(&*self.shared.disk, now_ms)?;
+            let place = chain.restart(&*self.shared.disk, now_ms).inspect_err(|_| self.shared.settle(&chain))?;
             self.shared.start_or_wake_syncer(&mut chain)?;
             place
         };
@@ -192,6 +184,15 @@ impl AuditLog {
     }
 
     fn append(&self, record: &Record, now_ms: u64, urgency: Urgency) -> Result<Place, AuditError> {
+        self.append_at(record, urgency, |_| now_ms)
+    }
+
+    fn append_at(
+        &self,
+        record: &Record,
+        urgency: Urgency,
+        now_ms: impl FnOnce(&Chain) -> u64,
+    ) -> Result<Place, AuditError> {
         let shared = &self.shared;
         let mut chain = shared.lock();
         if matches!(record, Record::Intent(_))
@@ -201,7 +202,14 @@ impl AuditLog {
             return Err(AuditError::Unavailable(Trouble::Stalled { waited_ms }));
         }
         let scheduled = (chain.dirty.due.is_some(), chain.dirty.now);
-        let place = chain.append(&*shared.disk, record, now_ms, urgency).inspect_err(|_| shared.settle(&chain))?;
+        let now_ms = now_ms(&chain);
+        let appended = chain.append(&*shared.disk, record, now_ms, urgency);
+        let place = appended.inspect_err(|_| {
+            if let Record::Outcome(outcome) = record {
+                chain.owe(outcome.clone());
+            }
+            shared.settle(&chain);
+        })?;
         // The syncer is woken once for a group, not once for an entry.
         if (chain.dirty.due.is_some(), chain.dirty.now) != scheduled {
             shared.start_or_wake_syncer(&mut chain)?;
@@ -224,6 +232,50 @@ impl AuditLog {
             }
         }
     }
+}
+
+/// An intent that stands in the log and whose request has not gone out. Whoever waits for it may leave at any time, and
+/// the intent has its outcome all the same.
+struct Unsent<'a> {
+    log: &'a AuditLog,
+    pending: Option<Pending>,
+    now_ms: u64,
+    since: Instant,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        let Some(pending) = self.pending.take() else { return };
+        let waited = self.since.elapsed();
+        let outcome = Outcome {
+            sent: Sent::No,
+            status: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            duration_us: u64::try_from(waited.as_micros()).unwrap_or(u64::MAX),
+            redactions: 0,
+            error_code: Some("not_sent"),
+        };
+        let now_ms = self.now_ms.saturating_add(u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        // Not before the entry before: this clock is only near the one that others read. A log that has failed owes it.
+        let not_before = |chain: &Chain| now_ms.max(chain.time_ms);
+        let _ = self.log.append_at(&outcome_of(pending, outcome), Urgency::Soon, not_before);
+    }
+}
+
+fn outcome_of(pending: Pending, outcome: Outcome) -> Record {
+    Record::Outcome(OutcomeOf {
+        intent: pending.intent,
+        call: pending.call,
+        step: pending.step,
+        sent: outcome.sent,
+        status: outcome.status,
+        bytes_in: outcome.bytes_in,
+        bytes_out: outcome.bytes_out,
+        duration_us: outcome.duration_us,
+        redactions: outcome.redactions,
+        error: outcome.error_code.map(Code::new),
+    })
 }
 
 impl Shared {

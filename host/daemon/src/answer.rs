@@ -1,26 +1,30 @@
 //! Answers: JSON at once, or the service's own bytes as they stream.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::Stream;
-use futures_util::stream::unfold;
 use http_body::{Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use hyper::{Response, StatusCode};
 use kv_api::ApiError;
 use kv_api::wire::{self, ErrorBody};
-use kv_model::CallId;
+use kv_model::{CallId, Connection};
 use serde::Serialize;
 
 use crate::fault::Fault;
+use crate::ongoing::{Answering, Cut, Source};
 use crate::pipeline::{Forwarded, Reply};
+use crate::worker::Worker;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BrokenOff>>>>;
 
 /// The body of an answer.
 pub(crate) enum AnswerBody {
+    /// With what an answer of a service needs, which the worker may take from it at any time. `true`: trailers are taken.
+    Ongoing(Answering, bool),
     Stream(Frames),
     Whole(Option<Bytes>),
 }
@@ -46,14 +50,14 @@ pub(crate) fn error(fault: Fault) -> Answered {
 }
 
 /// What a call came to.
-pub(crate) fn reply(reply: Reply, trailers: bool) -> Result<Answered, Fault> {
+pub(crate) fn reply(worker: &Worker, reply: Reply, trailers: bool) -> Result<Answered, Fault> {
     match reply {
         Reply::Result { call, json } => {
             let mut answer = whole(wire::OUTCOME_RESULT, StatusCode::OK, json);
             answer.headers_mut().insert(wire::CALL_HEADER, call_value(call)?);
             Ok(answer)
         }
-        Reply::Forwarded(forwarded) => forward(*forwarded, trailers),
+        Reply::Forwarded(forwarded) => forward(worker, *forwarded, trailers),
     }
 }
 
@@ -61,7 +65,18 @@ pub(crate) fn reply(reply: Reply, trailers: bool) -> Result<Answered, Fault> {
 pub(crate) fn lines(stream: impl Stream<Item = Bytes> + 'static) -> Answered {
     use futures_util::StreamExt;
     let frames = stream.map(|line| Ok(Frame::data(line)));
-    let mut answer = Response::new(AnswerBody::Stream(Box::pin(frames)));
+    told(AnswerBody::Stream(Box::pin(frames)))
+}
+
+/// Lines as they come, ended by a lock of the vault.
+pub(crate) fn until_locked(worker: &Worker, source: impl Source + 'static, trailers: bool) -> Answered {
+    let mut answer = told(AnswerBody::Ongoing(worker.ongoing.begin(Box::new(source), &worker.shared), trailers));
+    name_trailer(&mut answer, trailers);
+    answer
+}
+
+fn told(body: AnswerBody) -> Answered {
+    let mut answer = Response::new(body);
     answer.headers_mut().insert(wire::OUTCOME_HEADER, HeaderValue::from_static(wire::OUTCOME_RESULT));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     answer
@@ -75,12 +90,13 @@ fn whole(outcome: &'static str, status: StatusCode, body: impl Into<Bytes>) -> A
     answer
 }
 
-fn forward(forwarded: Forwarded, trailers: bool) -> Result<Answered, Fault> {
+fn forward(worker: &Worker, forwarded: Forwarded, trailers: bool) -> Result<Answered, Fault> {
     let (call, status) = (forwarded.call, forwarded.answer.status);
     let headers = serde_json::to_string(&forwarded.answer.headers).map_err(Fault::broken)?;
     let media_type =
         forwarded.answer.headers.iter().find(|(name, _)| name == "content-type").map(|(_, value)| value.clone());
-    let mut answer = Response::new(AnswerBody::Stream(Box::pin(stream(forwarded, trailers))));
+    let ongoing = worker.ongoing.begin(Box::new(forwarded), &worker.shared);
+    let mut answer = Response::new(AnswerBody::Ongoing(ongoing, trailers));
     let put = |answer: &mut Answered, name: &'static str, value: &str| {
         HeaderValue::from_bytes(value.as_bytes()).map(|value| drop(answer.headers_mut().insert(name, value)))
     };
@@ -88,13 +104,17 @@ fn forward(forwarded: Forwarded, trailers: bool) -> Result<Answered, Fault> {
     put(&mut answer, wire::STATUS_HEADER, &status.to_string()).map_err(Fault::broken)?;
     put(&mut answer, wire::HEADERS_HEADER, &ascii(&headers)).map_err(Fault::broken)?;
     answer.headers_mut().insert(wire::CALL_HEADER, call_value(call)?);
-    if trailers {
-        answer.headers_mut().insert(TRAILER, HeaderValue::from_static(wire::ERROR_TRAILER));
-    }
+    name_trailer(&mut answer, trailers);
     if let Some(Ok(media_type)) = media_type.map(|text| HeaderValue::from_str(&text)) {
         answer.headers_mut().insert(CONTENT_TYPE, media_type);
     }
     Ok(answer)
+}
+
+fn name_trailer(answer: &mut Answered, trailers: bool) {
+    if trailers {
+        answer.headers_mut().insert(TRAILER, HeaderValue::from_static(wire::ERROR_TRAILER));
+    }
 }
 
 /// JSON in ASCII, since it goes into a header.
@@ -113,41 +133,52 @@ fn ascii(json: &str) -> String {
     out
 }
 
-/// The body of a forwarded answer: its chunks, then the outcome. Egress ends it where the vault is locked.
-fn stream(forwarded: Forwarded, trailers: bool) -> impl Stream<Item = Result<Frame<Bytes>, BrokenOff>> {
-    unfold(Some(forwarded), move |state| async move {
-        let mut forwarded = state?;
-        let next = forwarded.answer.body.next().await;
-        forwarded.outcome.progress(&forwarded.answer.body);
-        match next {
-            Some(Ok(chunk)) => Some((Ok(Frame::data(chunk)), Some(forwarded))),
+/// A forwarded answer: its chunks, then the outcome.
+impl Source for Forwarded {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let next = ready!(self.answer.body.poll_next(cx));
+        self.outcome.progress(&self.answer.body);
+        Poll::Ready(match next {
+            Some(Ok(chunk)) => Some(Ok(chunk)),
             Some(Err(error)) => {
-                forwarded.outcome.finish(Some(error.code()));
-                broken_off(Fault::body(&error).into_error(), trailers)
+                self.outcome.finish(Some(error.code()));
+                Some(Err(Fault::body(&error)))
             }
             None => {
-                forwarded.outcome.finish(None);
+                self.outcome.finish(None);
                 None
             }
-        }
-    })
+        })
+    }
+
+    fn cut(&mut self, cut: Cut) {
+        self.outcome.progress(&self.answer.body);
+        self.outcome.finish(Some(cut.code()));
+    }
+
+    fn connection(&self) -> Option<&Arc<Connection>> {
+        Some(&self.connection)
+    }
 }
 
-type Step<S> = Option<(Result<Frame<Bytes>, BrokenOff>, Option<S>)>;
-
 /// The last frame of an answer that does not end well: a trailer that says why, or an abort.
-fn broken_off<S>(error: ApiError, trailers: bool) -> Step<S> {
+fn broken_off(error: &ApiError, trailers: bool) -> Result<Frame<Bytes>, BrokenOff> {
     if !trailers {
-        return Some((Err(BrokenOff), None));
+        return Err(BrokenOff);
     }
-    let text = serde_json::to_string(&error).unwrap_or_default();
+    let text = serde_json::to_string(error).unwrap_or_default();
     let mut map = HeaderMap::new();
-    match HeaderValue::from_str(&ascii(&text)) {
-        Ok(value) => {
-            map.insert(HeaderName::from_static(wire::ERROR_TRAILER), value);
-            Some((Ok(Frame::trailers(map)), None))
+    let value = HeaderValue::from_str(&ascii(&text)).map_err(|_| BrokenOff)?;
+    map.insert(HeaderName::from_static(wire::ERROR_TRAILER), value);
+    Ok(Frame::trailers(map))
+}
+
+impl AnswerBody {
+    /// Its reader is not worth waiting for: what the answer holds is freed, and its outcome recorded.
+    pub(crate) fn give_up(&self) {
+        if let AnswerBody::Ongoing(ongoing, _) = self {
+            ongoing.give_up();
         }
-        Err(_) => Some((Err(BrokenOff), None)),
     }
 }
 
@@ -164,6 +195,13 @@ impl http_body::Body for AnswerBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut *self {
+            AnswerBody::Ongoing(ongoing, trailers) => {
+                let next = ready!(ongoing.poll_next(context));
+                Poll::Ready(next.map(|next| match next {
+                    Ok(chunk) => Ok(Frame::data(chunk)),
+                    Err(fault) => broken_off(fault.error(), *trailers),
+                }))
+            }
             AnswerBody::Stream(stream) => stream.as_mut().poll_next(context),
             AnswerBody::Whole(bytes) => {
                 Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes))))
@@ -173,7 +211,7 @@ impl http_body::Body for AnswerBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            AnswerBody::Stream(_) => SizeHint::default(),
+            AnswerBody::Ongoing(..) | AnswerBody::Stream(_) => SizeHint::default(),
             AnswerBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }

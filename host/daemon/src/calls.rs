@@ -24,7 +24,7 @@ pub(crate) async fn typed(worker: &Worker, caller: Caller, request: Request<Inco
     let attachments = attachments(call.attachments, rest)?;
     let what = What::Typed { operation: call.operation, input: call.input, attachments };
     let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, what };
-    answer::reply(pipeline::call(worker, ask).await?, caller.trailers)
+    answer::reply(worker, pipeline::call(worker, ask).await?, caller.trailers)
 }
 
 pub(crate) async fn raw(worker: &Worker, caller: Caller, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -36,7 +36,7 @@ pub(crate) async fn raw(worker: &Worker, caller: Caller, request: Request<Incomi
     };
     let raw = RawRequest { method: call.method, path: call.path, query: call.query, headers: call.headers, body };
     let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, what: What::Raw(raw) };
-    answer::reply(pipeline::call(worker, ask).await?, caller.trailers)
+    answer::reply(worker, pipeline::call(worker, ask).await?, caller.trailers)
 }
 
 /// Cuts the attachments out of what follows the head. All of it must be accounted for.

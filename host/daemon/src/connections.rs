@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, TestResult};
-use kv_audit::Event;
+use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, Edited, TestResult};
+use kv_audit::{Decided, Event, Later, Setup};
 use kv_model::{
     Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, SecretName, SecretRef, SettingName,
     SlotName, Suggestion,
@@ -17,10 +17,12 @@ use serde_json::json;
 
 use crate::answer::{self, Answered};
 use crate::catalog::{parse_connection, summary};
+use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::pipeline::{self, Ask, Reply, What};
+use crate::renewal;
 use crate::request;
 use crate::route::Caller;
 use crate::shared::Shared;
@@ -65,10 +67,17 @@ pub(crate) async fn make(
         origin: connection.origin.clone(),
         secrets: bound(&connection),
         uid: shared.uid,
+        setup: setup(shared, session, &connection).await?,
     };
     shared.intend(event).await?;
     let session = Arc::clone(session);
     blocking(move || session.put_connection(connection, before.as_ref())).await
+}
+
+/// What the trail says of a connection. A setting that holds a value of the vault is a mistake that stays out of it.
+async fn setup(shared: &Shared, session: &Session, connection: &Connection) -> Result<Later<Setup>, Fault> {
+    let claims = Claims::of(shared, session).await?;
+    Ok(Later::Known(Setup::of(connection, |value| claims.claim(value))))
 }
 
 /// What a connection would be. Nothing is changed.
@@ -101,6 +110,7 @@ pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectReques
         settings: check_settings(manifest, wanted.settings)?,
         bindings: bind(session, manifest, &wanted.bindings)?,
         accepted: manifest.operations.values().map(|operation| (operation.name.clone(), operation.suggest)).collect(),
+        effects: renewal::effects(manifest),
         created_ms: now_ms(),
     })
 }
@@ -219,12 +229,22 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
     let change: EditRequest = request::json(request).await?;
     let session = shared.gate.session()?;
     let before = session.connection(&name)?;
-    let provider = shared.providers.of(&before)?.clone();
+    let provider = match change.accept_provider {
+        true => shared.providers.find(&before.provider)?.clone(),
+        false => shared.providers.of(&before)?.clone(),
+    };
     let manifest = &provider.manifest;
     let mut connection = Connection::clone(&before);
+    let provider_change = change.accept_provider.then(|| renewal::renew(&mut connection, manifest, provider.digest));
     let mut settings = connection.settings;
     settings.extend(change.settings);
     connection.settings = check_settings(manifest, settings)?;
+    if change.accept_provider {
+        let mut named = names_of(&session, &connection);
+        named.retain(|name, _| manifest.slots.iter().any(|slot| slot.name == *name));
+        named.extend(change.bindings.clone());
+        connection.bindings = bind(&session, manifest, &named)?;
+    }
     for (slot, secret) in change.bindings {
         if !manifest.slots.iter().any(|known| known.name == slot) {
             return Err(Fault::usage(format!("`{}` has no slot `{slot}`", manifest.name)));
@@ -241,17 +261,35 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
         }
         connection.accepted.insert(operation, decision);
     }
-    let event = Event::ConnectionEdited {
-        connection: connection.name.clone(),
-        provider: connection.provider.clone(),
-        origin: connection.origin.clone(),
-        secrets: bound(&connection),
-        uid: shared.uid,
+    if change.preview {
+        let connection = detail(shared, &session, &provider, &connection);
+        return answer::json(&Edited { connection, provider_change });
+    }
+    let connection = match change.accept_provider {
+        // Recorded as made anew: that entry names the component which was accepted.
+        true => make(shared, &session, connection, Some(before)).await?,
+        false => {
+            let event = Event::ConnectionEdited {
+                connection: connection.name.clone(),
+                provider: connection.provider.clone(),
+                origin: connection.origin.clone(),
+                secrets: bound(&connection),
+                uid: shared.uid,
+                setup: setup(shared, &session, &connection).await?,
+                decided: Later::Known(Decided::between(&before, &connection)),
+            };
+            shared.intend(event).await?;
+            let sealed = Arc::clone(&session);
+            blocking(move || sealed.put_connection(connection, Some(&before))).await?
+        }
     };
-    shared.intend(event).await?;
-    let sealed = Arc::clone(&session);
-    let connection = blocking(move || sealed.put_connection(connection, Some(&before))).await?;
-    answer::json(&detail(shared, &session, &provider, &connection))
+    answer::json(&Edited { connection: detail(shared, &session, &provider, &connection), provider_change })
+}
+
+/// What fills a connection's slots, by today's names.
+fn names_of(session: &Session, connection: &Connection) -> BTreeMap<SlotName, SecretName> {
+    let named = connection.bindings.iter();
+    named.filter_map(|(slot, secret)| Some((slot.clone(), session.vault.secret_by_id(secret.id)?.name))).collect()
 }
 
 pub(crate) async fn remove(shared: &Arc<Shared>, name: &str) -> Result<Answered, Fault> {

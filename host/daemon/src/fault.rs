@@ -18,11 +18,21 @@ pub(crate) struct Fault {
     error: Box<ApiError>,
     /// The trail has it already, as a denial or as an intent with its outcome.
     recorded: bool,
+    /// It is a passphrase that did not open the vault.
+    failed_unlock: Option<FailedUnlock>,
+}
+
+/// How an attempt to unlock failed, for the trail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FailedUnlock {
+    /// In a row; 0 where it came too soon to be tried.
+    pub(crate) failures: u32,
+    pub(crate) wait_ms: u64,
 }
 
 impl Fault {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { error: Box::new(ApiError::new(code, message)), recorded: false }
+        Self { error: Box::new(ApiError::new(code, message)), recorded: false, failed_unlock: None }
     }
 
     pub(crate) fn into_error(self) -> ApiError {
@@ -34,7 +44,11 @@ impl Fault {
     }
 
     pub(crate) fn map(self, change: impl FnOnce(ApiError) -> ApiError) -> Self {
-        Self { error: Box::new(change(*self.error)), recorded: self.recorded }
+        Self { error: Box::new(change(*self.error)), ..self }
+    }
+
+    pub(crate) fn failed_unlock(&self) -> Option<FailedUnlock> {
+        self.failed_unlock
     }
 
     pub(crate) fn next(self, next: impl Into<String>) -> Self {
@@ -99,7 +113,16 @@ impl Fault {
     }
 
     pub(crate) fn unlock(error: kv_vault::UnlockError) -> Self {
-        match error {
+        let failed_unlock = match &error {
+            kv_vault::UnlockError::WrongPassphrase { attempts } => {
+                Some(FailedUnlock { failures: *attempts, wait_ms: 0 })
+            }
+            kv_vault::UnlockError::TooSoon { retry_after_ms } => {
+                Some(FailedUnlock { failures: 0, wait_ms: *retry_after_ms })
+            }
+            _ => None,
+        };
+        let fault = match error {
             kv_vault::UnlockError::WrongPassphrase { attempts } => Self::new(Code::Locked, "the passphrase is wrong")
                 .reason("wrong_passphrase")
                 .map(|error| error.details(json!({ "failures": attempts }))),
@@ -113,7 +136,8 @@ impl Fault {
                 Self::new(Code::Integrity, format!("the vault does not unlock: {}", chain(&damaged)))
             }
             other => Self::new(Code::Failed, format!("the vault does not unlock: {}", chain(&other))),
-        }
+        };
+        Self { failed_unlock, ..fault }
     }
 
     pub(crate) fn write(error: kv_vault::WriteError) -> Self {
@@ -188,7 +212,7 @@ impl Fault {
             format!("provider `{provider}` is another than the one that was accepted for connection `{name}`"),
         )
         .reason("provider_changed")
-        .next(format!("ask the person to run: kv connect {provider} --name {name} --replace"))
+        .next(format!("ask the person to run: kv connection edit {name} --accept-provider"))
     }
 
     // Requests.

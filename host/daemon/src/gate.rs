@@ -25,6 +25,7 @@ pub(crate) struct Gate {
     /// The locked file. `None`: there is none yet. Held across the key derivation, so that guesses come one at a time.
     file: Mutex<Option<Vault>>,
     session: ArcSwapOption<Session>,
+    changes: watch::Sender<u64>,
 }
 
 /// The time between an unlock and the lock after it.
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     connections: ArcSwap<BTreeMap<ConnectionName, Arc<Connection>>>,
     /// Writers of connections take turns; readers take the map as it is.
     writing: Mutex<()>,
+    /// The gate's, told after each of their changes.
+    changes: watch::Sender<u64>,
     began: Instant,
     /// When it ends by the wall clock, and how long after its beginning by the other one.
     until_ms: AtomicU64,
@@ -44,7 +47,12 @@ impl Gate {
     /// Opens the file where there is one; it stays locked.
     pub(crate) fn open(directory: PathBuf) -> Result<Self, kv_vault::OpenError> {
         let file = if Vault::exists(&directory) { Some(Vault::open(&directory)?) } else { None };
-        Ok(Self { directory, file: Mutex::new(file), session: ArcSwapOption::empty() })
+        Ok(Self { directory, file: Mutex::new(file), session: ArcSwapOption::empty(), changes: watch::Sender::new(0) })
+    }
+
+    /// Told whenever a connection was made, edited or removed, of this session or another.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -105,6 +113,7 @@ impl Gate {
             connections: ArcSwap::from_pointee(read_connections(&vault)?),
             vault: Arc::new(vault),
             writing: Mutex::new(()),
+            changes: self.changes.clone(),
             began: Instant::now(),
             until_ms: AtomicU64::new(0),
             lasts_ms: AtomicU64::new(0),
@@ -200,7 +209,7 @@ impl Session {
         let connection = Arc::new(connection);
         let mut connections = BTreeMap::clone(&self.connections.load());
         connections.insert(connection.name.clone(), Arc::clone(&connection));
-        self.connections.store(Arc::new(connections));
+        self.replace(connections);
         Ok(connection)
     }
 
@@ -211,8 +220,13 @@ impl Session {
             return Err(Fault::no_connection(name, connections.keys()));
         }
         self.vault.remove_document(DocumentKind::Connection, name.as_str()).map_err(Fault::write)?;
-        self.connections.store(Arc::new(connections));
+        self.replace(connections);
         Ok(())
+    }
+
+    fn replace(&self, connections: BTreeMap<ConnectionName, Arc<Connection>>) {
+        self.connections.store(Arc::new(connections));
+        self.changes.send_modify(|count| *count += 1);
     }
 }
 

@@ -4,6 +4,7 @@
 //! locked there is nothing in this process that could open a secret. [`start`] is how a process becomes the daemon.
 
 mod answer;
+mod budget;
 mod calls;
 mod catalog;
 mod claims;
@@ -11,8 +12,13 @@ mod clock;
 mod connections;
 mod fault;
 mod gate;
+mod ongoing;
+mod pace;
 mod pipeline;
+mod places;
 mod providers;
+mod refusals;
+mod renewal;
 mod request;
 mod route;
 mod run;

@@ -9,6 +9,9 @@
 //! record    the outcome, however the call ended
 //! ```
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,12 +20,14 @@ use kv_audit::{AuditLog, Code, Event, Outcome, Pending};
 use kv_egress::Answer;
 use kv_model::{
     Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next,
-    OperationName, Payload, Principal, RawRequest, SettingName, Step,
+    OperationName, Payload, Principal, RawRequest, Step,
 };
 use kv_policy::{Decision, Permit, Question};
 use kv_runtime::{Budget, Provider};
 use serde_json::Value;
+use tokio::sync::watch;
 
+use crate::budget::Account;
 use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::fault::Fault;
@@ -54,6 +59,7 @@ pub(crate) enum Reply {
 
 pub(crate) struct Forwarded {
     pub(crate) call: CallId,
+    pub(crate) connection: Arc<Connection>,
     pub(crate) answer: Answer,
     pub(crate) outcome: OutcomeGuard,
     counted: Option<InFlight>,
@@ -65,6 +71,8 @@ const MAX_SENDS: u32 = 100;
 const MAX_DELAY: Duration = Duration::from_secs(600);
 /// As much of an answer as is handed to a provider. A larger one fails the call: what a provider reads it reads whole.
 const MAX_RESUME_BYTES: usize = 8 << 20;
+/// As long as egress may take to stop when the vault is locked: it has nothing to wait for.
+const EGRESS_STOPS: Duration = Duration::from_millis(250);
 
 /// A call under way.
 struct Running<'a> {
@@ -72,15 +80,34 @@ struct Running<'a> {
     session: Arc<Session>,
     provider: Provider,
     connection: Arc<Connection>,
+    asked: Asked,
+    call: Call,
+    progress: &'a Progress,
+    sends: u32,
+    delayed: Duration,
+}
+
+/// What policy is asked about, whatever requests it takes.
+struct Asked {
     principal: Principal,
     most: Effect,
-    asked: OperationName,
+    operation: OperationName,
     declared: Effect,
-    call: Call,
-    sends: u32,
-    /// As many of them as a service answered.
-    answered: u32,
-    delayed: Duration,
+}
+
+/// How far a call has come, for whoever stops it and has to say whether anything was sent.
+#[derive(Default)]
+struct Progress(Cell<Stage>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Stage {
+    /// Nothing has been given to egress.
+    #[default]
+    Before,
+    /// Egress has a request, and knows better than this how much of it has left.
+    Sending,
+    /// A service has answered; another request may follow.
+    Answered,
 }
 
 /// Carries out one call. However it ends, the trail has it: as a refusal, or as intents with their outcomes.
@@ -100,49 +127,77 @@ pub(crate) async fn call(worker: &Worker, ask: Ask) -> Result<Reply, Fault> {
 async fn until_locked(worker: &Worker, id: CallId, ask: Ask) -> Result<Reply, Fault> {
     let counted = InFlight::count(&worker.shared);
     let session = worker.shared.gate.session()?;
-    let mut ended = session.ended();
+    let progress = Progress::default();
+    let carrying = carry_out(worker, session.clone(), id, ask, &progress);
+    let mut reply = unless_ended(session.ended(), &progress, carrying).await?;
+    if let Reply::Forwarded(forwarded) = &mut reply {
+        forwarded.counted = Some(counted);
+    }
+    Ok(reply)
+}
+
+/// Stops a call where the vault is locked. Egress stops by itself then and says how much of a request had left, so it is
+/// waited for a moment; everything else is dropped where it is.
+async fn unless_ended<T>(
+    mut ended: watch::Receiver<bool>,
+    progress: &Progress,
+    carrying: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let mut carrying = pin!(carrying);
     tokio::select! {
         biased;
-        _ = ended.wait_for(|ended| *ended) => Err(Fault::locked().map(|error| error.sent(kv_api::Sent::Unknown))),
-        reply = carry_out(worker, session.clone(), id, ask) => match reply {
-            Ok(Reply::Forwarded(mut forwarded)) => {
-                forwarded.counted = Some(counted);
-                Ok(Reply::Forwarded(forwarded))
-            }
-            other => other,
-        },
+        _ = ended.wait_for(|ended| *ended) => {}
+        reply = &mut carrying => return reply,
+    }
+    if progress.0.get() == Stage::Sending
+        && let Ok(Err(fault)) = tokio::time::timeout(EGRESS_STOPS, carrying).await
+    {
+        return Err(fault);
+    }
+    Err(progress.locked())
+}
+
+impl Progress {
+    /// The error of a call that a lock has stopped here. What has begun to be sent is in the trail with its outcome.
+    fn locked(&self) -> Fault {
+        let sent = |fault: Fault, sent| fault.map(|error| error.sent(sent));
+        match self.0.get() {
+            Stage::Before => Fault::locked(),
+            Stage::Sending => sent(Fault::locked().recorded(), kv_api::Sent::Unknown),
+            Stage::Answered => sent(Fault::locked().recorded(), kv_api::Sent::Yes),
+        }
     }
 }
 
-async fn carry_out(worker: &Worker, session: Arc<Session>, id: CallId, ask: Ask) -> Result<Reply, Fault> {
+async fn carry_out(
+    worker: &Worker,
+    session: Arc<Session>,
+    id: CallId,
+    ask: Ask,
+    progress: &Progress,
+) -> Result<Reply, Fault> {
     let connection = session.connection(&ask.connection)?;
     let provider = worker.shared.providers.of(&connection)?.clone();
     let settings = provider.manifest.settings_with(&connection.settings);
-    match ask.what {
+    let (raw, operation, declared, input, attachments) = match ask.what {
         What::Raw(raw) => {
             let request = HttpRequest::from_caller(raw, &provider.manifest, id, &settings)
                 .map_err(|error| Fault::request(&connection.name, error))?;
-            let delivery = Delivery {
-                effect: request.effect(),
-                summary: String::new(),
-                repeatable: false,
-                delay_ms: 0,
-                next: Next::Forward,
-            };
-            let call = raw_call(id, &request, settings);
-            let (asked, declared) = (request.operation().clone(), request.effect());
-            let mut running =
-                Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
-            let (answer, outcome) = running.send(request, &delivery).await?;
-            Ok(running.forward(answer, outcome))
+            let (operation, effect) = (request.operation().clone(), request.effect());
+            (Some(request), operation, effect, String::new(), Vec::new())
         }
         What::Typed { operation, input, attachments } => {
-            let (asked, declared) = check_input(&provider, &connection, &operation, &input)?;
-            let call = Call { id, operation, input: input.to_string(), settings, now_ms: now_ms(), attachments };
-            let mut running =
-                Running::new(worker, session, provider, connection, ask.principal, ask.most, asked, declared, call);
-            running.converse().await
+            let declared = check_input(&provider, &connection, &operation, &input)?;
+            (None, operation, declared, input.to_string(), attachments)
         }
+    };
+    let call = Call { id, operation: operation.clone(), input, settings, now_ms: now_ms(), attachments };
+    let asked = Asked { principal: ask.principal, most: ask.most, operation, declared };
+    let delayed = Duration::ZERO;
+    let mut running = Running { worker, session, provider, connection, asked, call, progress, sends: 0, delayed };
+    match raw {
+        Some(request) => running.forward_raw(request).await,
+        None => running.converse().await,
     }
 }
 
@@ -151,7 +206,7 @@ fn check_input(
     connection: &Connection,
     operation: &OperationName,
     input: &Value,
-) -> Result<(OperationName, Effect), Fault> {
+) -> Result<Effect, Fault> {
     let manifest = &provider.manifest;
     let found = manifest.operations.get(operation).ok_or_else(|| {
         Fault::no_operation(&connection.name, operation, &manifest.nearest_operations(operation.as_str(), 3))
@@ -166,55 +221,24 @@ fn check_input(
         return Err(Fault::raw_only(&connection.name, operation, &endpoints));
     };
     schema.check(input).map_err(Fault::schema)?;
-    Ok((operation.clone(), manifest.effect_of(found)))
+    Ok(manifest.effect_of(found))
 }
 
-fn raw_call(id: CallId, request: &HttpRequest, settings: Vec<(SettingName, String)>) -> Call {
-    Call {
-        id,
-        operation: request.operation().clone(),
-        input: String::new(),
-        settings,
-        now_ms: now_ms(),
-        attachments: Vec::new(),
-    }
-}
-
-impl<'a> Running<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of a call, named once")]
-    fn new(
-        worker: &'a Worker,
-        session: Arc<Session>,
-        provider: Provider,
-        connection: Arc<Connection>,
-        principal: Principal,
-        most: Effect,
-        asked: OperationName,
-        declared: Effect,
-        call: Call,
-    ) -> Self {
-        Self {
-            worker,
-            session,
-            provider,
-            connection,
-            principal,
-            most,
-            asked,
-            declared,
-            call,
-            sends: 0,
-            answered: 0,
-            delayed: Duration::ZERO,
-        }
+impl Running<'_> {
+    /// A caller's own request: no provider has a say in it.
+    async fn forward_raw(&mut self, request: HttpRequest) -> Result<Reply, Fault> {
+        let effect = request.effect();
+        let delivery = Delivery { effect, summary: String::new(), repeatable: false, delay_ms: 0, next: Next::Forward };
+        let (answer, outcome) = self.send(request, &delivery).await?;
+        Ok(self.forward(answer, outcome))
     }
 
     /// The provider's steps, until there is an answer. Once something was sent, no error says that nothing was.
     async fn converse(&mut self) -> Result<Reply, Fault> {
         let reply = self.steps().await;
-        let sent = self.answered > 0;
+        let answered = self.progress.0.get() == Stage::Answered;
         reply.map_err(|fault| match fault.error().sent {
-            kv_api::Sent::No if sent => fault.map(|error| error.sent(kv_api::Sent::Yes)),
+            kv_api::Sent::No if answered => fault.map(|error| error.sent(kv_api::Sent::Yes)),
             _ => fault,
         })
     }
@@ -231,7 +255,6 @@ impl<'a> Running<'a> {
             let request = HttpRequest::from_provider(request, manifest, self.call.id, settings, attachments)
                 .map_err(|error| Fault::provider_request(&manifest.name, error))?;
             let (answer, outcome) = self.send(request, &delivery).await?;
-            self.answered += 1;
             let state = match delivery.next {
                 Next::Forward => return Ok(self.forward(answer, outcome)),
                 Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => {
@@ -239,7 +262,9 @@ impl<'a> Running<'a> {
                 }
                 Next::ForwardSuccess(state) | Next::Resume(state) => state,
             };
-            let response = read_whole(answer, outcome).await?;
+            // Held until the provider has read it.
+            let memory = self.worker.shared.budgets.of_answer();
+            let response = read_whole(answer, outcome, &memory).await?;
             // What the provider makes of an answer comes after a request that was recorded with its outcome.
             step = self.step(Some((state, response))).await.map_err(Fault::recorded)?;
         }
@@ -255,6 +280,7 @@ impl<'a> Running<'a> {
             .reason("provider"));
         }
         self.wait(delivery.delay_ms).await?;
+        self.session.check_live()?;
         // What the person has taken back since the call began counts from here on.
         let now = self.session.connection(&self.connection.name)?;
         if !Arc::ptr_eq(&now, &self.connection) {
@@ -268,18 +294,18 @@ impl<'a> Running<'a> {
         let egress = &self.worker.egress;
         egress.check(&request, &self.session.vault, now_ms()).await.map_err(|error| Fault::unsent(&error))?;
         let claims = Claims::of(&self.worker.shared, &self.session).await?;
-        if claims.are_an_agents_name(&self.principal) {
+        if claims.are_an_agents_name(&self.asked.principal) {
             return Err(Fault::unsent(&kv_egress::SendError::SecretInRequest));
         }
         let question = Question {
-            principal: self.principal.clone(),
+            principal: self.asked.principal.clone(),
             call: self.call.id,
             step: self.sends,
             connection: Arc::clone(&self.connection),
-            asked: self.asked.clone(),
-            declared: self.declared,
+            asked: self.asked.operation.clone(),
+            declared: self.asked.declared,
             effect: request.effect().graver(delivery.effect),
-            most: self.most,
+            most: self.asked.most,
             summary: claims.masked(&delivery.summary),
             request,
         };
@@ -290,12 +316,15 @@ impl<'a> Running<'a> {
         let recorded = audit.record_intent(permit, now_ms()).await.map_err(Fault::audit)?;
         let (recorded, pending) = recorded;
         let mut outcome = OutcomeGuard::new(Arc::clone(audit), pending, sent_bytes);
+        let before = self.progress.0.replace(Stage::Sending);
         match self.worker.egress.send(recorded, &self.call.settings, &self.session.vault, now_ms()).await {
             Ok(answer) => {
+                self.progress.0.set(Stage::Answered);
                 outcome.answered(&answer);
                 Ok((answer, outcome))
             }
             Err(error) => {
+                self.progress.0.set(before);
                 outcome.failed(&error);
                 Err(Fault::send(&error))
             }
@@ -326,7 +355,8 @@ impl<'a> Running<'a> {
     }
 
     fn forward(&self, answer: Answer, outcome: OutcomeGuard) -> Reply {
-        Reply::Forwarded(Box::new(Forwarded { call: self.call.id, answer, outcome, counted: None }))
+        let connection = Arc::clone(&self.connection);
+        Reply::Forwarded(Box::new(Forwarded { call: self.call.id, connection, answer, outcome, counted: None }))
     }
 
     /// One step of the provider: here, if it is quick, and otherwise once more on a thread of its own. A step is a pure
@@ -350,9 +380,9 @@ impl<'a> Running<'a> {
     }
 }
 
-async fn read_whole(answer: Answer, mut outcome: OutcomeGuard) -> Result<HttpResponse, Fault> {
+async fn read_whole(answer: Answer, mut outcome: OutcomeGuard, memory: &Account) -> Result<HttpResponse, Fault> {
     let Answer { status, headers, mut body } = answer;
-    let read = body.collect(MAX_RESUME_BYTES).await;
+    let read = memory.collect(&mut body, MAX_RESUME_BYTES).await;
     outcome.progress(&body);
     match read {
         Ok(data) => {
@@ -365,7 +395,7 @@ async fn read_whole(answer: Answer, mut outcome: OutcomeGuard) -> Result<HttpRes
         }
         Err(error) => {
             outcome.finish(Some(error.code()));
-            Err(Fault::body(&error))
+            Err(error.fault())
         }
     }
 }
@@ -483,3 +513,6 @@ pub(crate) fn new_call_id() -> Result<CallId, Fault> {
     getrandom::fill(&mut bytes).map_err(Fault::broken)?;
     Ok(CallId::from_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;

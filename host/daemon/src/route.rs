@@ -12,7 +12,10 @@ use kv_model::{Principal, PrincipalName};
 use crate::answer::{self, Answered};
 use crate::fault::Fault;
 use crate::worker::{Door, Worker};
-use crate::{calls, catalog, connections, run, secrets, status, trail, vault};
+use crate::{calls, catalog, connections, refusals, run, secrets, status, trail, vault};
+
+/// What an agent is called that gives no name.
+const UNNAMED: &str = "unnamed";
 
 /// Who speaks, from where.
 #[derive(Clone)]
@@ -25,11 +28,26 @@ pub(crate) struct Caller {
 
 /// Answers one request. It never fails: an error is an answer.
 pub(crate) async fn handle(worker: Rc<Worker>, door: Door, uid: u32, request: Request<Incoming>) -> Answered {
-    let answer = match caller(door, uid, &request) {
-        Ok(caller) => route(&worker, caller, request).await,
-        Err(fault) => Err(fault),
+    let (principal, answer) = match caller(door, uid, &request) {
+        Ok(caller) => (caller.principal.clone(), route(&worker, caller, request).await),
+        Err(fault) => (unnamed(door, uid), Err(fault)),
     };
-    answer.unwrap_or_else(answer::error)
+    match answer {
+        // What cannot be recorded is answered as that.
+        Err(fault) if door == Door::Agent => match refusals::record(&worker.shared, principal, &fault).await {
+            Ok(()) => answer::error(fault),
+            Err(unrecorded) => answer::error(unrecorded),
+        },
+        other => other.unwrap_or_else(answer::error),
+    }
+}
+
+/// Who has not said who it is, or not in a way that is a name.
+fn unnamed(door: Door, uid: u32) -> Principal {
+    match (door, PrincipalName::parse(UNNAMED)) {
+        (Door::Agent, Ok(name)) => Principal::Agent { name, uid },
+        (Door::Agent, Err(_)) | (Door::Human, _) => Principal::Operator { uid },
+    }
 }
 
 fn caller(door: Door, uid: u32, request: &Request<Incoming>) -> Result<Caller, Fault> {
@@ -49,8 +67,9 @@ fn caller(door: Door, uid: u32, request: &Request<Incoming>) -> Result<Caller, F
     let principal = match door {
         Door::Human => Principal::Operator { uid },
         Door::Agent => {
-            let name = header(wire::AGENT_HEADER).unwrap_or("unnamed");
-            let name = PrincipalName::parse(name).map_err(|error| Fault::usage(error.to_string()))?;
+            let name = header(wire::AGENT_HEADER).unwrap_or(UNNAMED);
+            let name =
+                PrincipalName::parse(name).map_err(|error| Fault::usage(error.to_string()).reason("agent_name"))?;
             Principal::Agent { name, uid }
         }
     };
@@ -78,6 +97,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
     }
     match (method.as_str(), segments.as_slice()) {
         ("POST", ["v1", "vault", "init"]) => vault::init(shared, request).await,
+        ("POST", ["v1", "vault", "suggest"]) => vault::suggest(),
         ("POST", ["v1", "vault", "unlock"]) => vault::unlock(shared, request).await,
         ("POST", ["v1", "vault", "lock"]) => vault::lock(shared).await,
         ("POST", ["v1", "vault", "passwd"]) => vault::passwd(shared, request).await,
@@ -97,7 +117,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("POST", ["v1", "audit", "verify"]) => trail::verify(shared).await,
         ("GET", ["v1", "doctor"]) => status::doctor(shared).await,
         ("POST", ["v1", "run"]) => run::start(shared, request).await,
-        ("POST", ["v1", "run", id, "mask"]) => run::mask(shared, id, request).await,
+        ("POST", ["v1", "run", id, "mask"]) => run::mask(worker, id, caller.trailers, request).await,
         ("POST", ["v1", "run", id, "end"]) => run::end(shared, id, request).await,
         ("POST", ["v1", "daemon", "stop"]) => status::stop(shared),
         _ => Err(not_here(&method, &path)),

@@ -4,19 +4,21 @@
 //! This is an exposure, and priced as one: the passphrase is asked for again, and the trail names every secret.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::unfold;
-use http_body_util::BodyExt;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use kv_api::{Code, HiddenBytes, RunEnd, RunRequest, RunStart};
 use kv_audit::Event;
-use kv_model::{CallId, SecretName};
+use kv_model::{CallId, Connection, SecretName};
 use serde_json::json;
+use tokio::time::{Sleep, sleep};
 
 use crate::answer::{self, Answered};
 use crate::claims::Claims;
@@ -24,10 +26,12 @@ use crate::clock::now_ms;
 use crate::connections::blocking;
 use crate::fault::Fault;
 use crate::gate::Session;
+use crate::ongoing::{Cut, Source};
 use crate::pipeline::new_call_id;
 use crate::request;
 use crate::shared::Shared;
 use crate::vault::{passphrase, unlock_failed};
+use crate::worker::Worker;
 
 /// As many runs as are under way at once.
 const MAX_RUNS: usize = 256;
@@ -152,39 +156,69 @@ fn value_of(session: &Session, name: &SecretName) -> Result<(SecretName, HiddenB
     Ok((name.clone(), HiddenBytes::new(value.expose().to_vec())))
 }
 
-/// Masks a stream: what comes in as the request's body goes out, cleaned, as the answer's, while it comes.
-pub(crate) async fn mask(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+/// Masks a stream: what comes in as the request's body goes out, cleaned, as the answer's, while it comes. A lock of the
+/// vault ends it: the patterns are made of values.
+pub(crate) async fn mask(
+    worker: &Worker,
+    id: &str,
+    trailers: bool,
+    request: Request<Incoming>,
+) -> Result<Answered, Fault> {
+    let shared = &worker.shared;
     let session = shared.gate.session()?;
     let masked = CallId::parse(id).and_then(|id| shared.runs.under_way().get(&id).cloned()).ok_or_else(no_run)?;
     let patterns = patterns(shared, &session).await?;
-    let state = Some((request.into_body(), kv_redact::Stream::new(patterns)));
-    Ok(answer::lines(unfold(state, move |state| {
-        let masked = Arc::clone(&masked);
-        async move {
-            let (mut body, mut stream) = state?;
-            let mut out = Vec::new();
-            loop {
-                let hits = match tokio::time::timeout(QUIET, body.frame()).await {
-                    Ok(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) => stream.push(&data, &mut out),
-                        Err(_) => continue,
-                    },
-                    // The command's output is over, or its run broke off: what was held back goes out, masked.
-                    Ok(Some(Err(_)) | None) => {
-                        let hits = stream.finish(&mut out);
-                        masked.fetch_add(hits.total, Ordering::Relaxed);
-                        return Some((Bytes::from(out), None));
-                    }
-                    // A prompt that waits for an answer should be seen.
-                    Err(_) => stream.release(&mut out),
-                };
-                masked.fetch_add(hits.total, Ordering::Relaxed);
-                if !out.is_empty() {
-                    return Some((Bytes::from(out), Some((body, stream))));
+    let stream = Some(kv_redact::Stream::new(patterns));
+    let mask = Mask { body: request.into_body(), stream, masked, quiet: None };
+    Ok(answer::until_locked(worker, mask, trailers))
+}
+
+/// A command's output on its way through.
+struct Mask {
+    body: Incoming,
+    /// `None`: all of it has gone through.
+    stream: Option<kv_redact::Stream>,
+    masked: Masked,
+    /// Runs while bytes are held back that nothing has followed.
+    quiet: Option<Pin<Box<Sleep>>>,
+}
+
+impl Source for Mask {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let mut out = Vec::new();
+        while out.is_empty() {
+            let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+            let hits = match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    let hits = stream.push(&data, &mut out);
+                    self.quiet = (stream.held() > 0).then(|| Box::pin(sleep(QUIET)));
+                    hits
                 }
-            }
+                // The command's output is over, or its run broke off: what was held back goes out, masked.
+                Poll::Ready(Some(Err(_)) | None) => {
+                    self.quiet = None;
+                    self.stream.take().map(|stream| stream.finish(&mut out)).unwrap_or_default()
+                }
+                // A prompt that waits for an answer should be seen.
+                Poll::Pending => {
+                    let Some(quiet) = &mut self.quiet else { return Poll::Pending };
+                    ready!(quiet.as_mut().poll(cx));
+                    self.quiet = None;
+                    stream.release(&mut out)
+                }
+            };
+            self.masked.fetch_add(hits.total, Ordering::Relaxed);
         }
-    })))
+        Poll::Ready(Some(Ok(out.into())))
+    }
+
+    /// How the run ended is told by the command that began it.
+    fn cut(&mut self, _: Cut) {}
+
+    fn connection(&self) -> Option<&Arc<Connection>> {
+        None
+    }
 }
 
 pub(crate) async fn end(shared: &Arc<Shared>, id: &str, request: Request<Incoming>) -> Result<Answered, Fault> {

@@ -8,7 +8,7 @@ use kv_api::{Code, ConnectRequest, HiddenBytes, RenameRequest, SecretInfo, SetRe
 use kv_audit::Event;
 use kv_model::{ConnectionName, SecretId, SecretName, Slot};
 use kv_runtime::Provider;
-use kv_vault::{DocumentKind, SecretMeta, SecretValue};
+use kv_vault::{DocumentKind, SecretMeta, SecretValue, Unlocked, WriteError};
 use serde_json::json;
 
 use crate::answer::{self, Answered};
@@ -136,15 +136,21 @@ pub(crate) async fn remove(shared: &Arc<Shared>, name: &str) -> Result<Answered,
     shared.intend(Event::SecretRemoved { secret: name.clone(), uid: shared.uid }).await?;
     let vault = Arc::clone(&session.vault);
     let removed = name.clone();
-    blocking(move || vault.remove_secret(&name, now_ms()).map_err(Fault::write)).await?;
+    blocking(move || remove_with_label(&vault, &name, now_ms()).map_err(Fault::write)).await?;
     answer::json(&json!({ "removed": removed }))
+}
+
+/// Takes a secret out of use, and what was noted about it away.
+fn remove_with_label(vault: &Unlocked, name: &SecretName, now_ms: u64) -> Result<(), WriteError> {
+    let meta = vault.remove_secret(name, now_ms)?;
+    vault.remove_document(DocumentKind::SecretLabel, &meta.id.to_string()).map(|_| ())
 }
 
 /// Writes a secret and its label.
 async fn store(
     session: &Arc<Session>,
     note: Option<String>,
-    write: impl FnOnce(&Session) -> Result<SecretMeta, kv_vault::WriteError> + Send + 'static,
+    write: impl FnOnce(&Session) -> Result<SecretMeta, WriteError> + Send + 'static,
 ) -> Result<SecretMeta, Fault> {
     let session = Arc::clone(session);
     blocking(move || {
@@ -205,4 +211,28 @@ fn warnings(value: &HiddenBytes, known: Option<(&Provider, &Slot)>) -> Vec<Strin
 
 fn parse(name: &str) -> Result<SecretName, Fault> {
     SecretName::parse(name).map_err(|error| Fault::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use kv_vault::{KdfParams, Passphrase, Vault};
+
+    use super::*;
+
+    #[test]
+    fn a_removed_secret_leaves_no_label() {
+        let home = tempfile::tempdir().unwrap();
+        let passphrase = Passphrase::new("four unrelated words here".to_owned()).unwrap();
+        let vault = Vault::create(&home.path().join("vault"), &passphrase, KdfParams::FLOOR, 1).unwrap();
+        let name = SecretName::parse("STRIPE_API_KEY").unwrap();
+        let meta = vault.put_secret(&name, SecretValue::new(b"sk_test_x".to_vec()), 1).unwrap();
+        let label = |vault: &Unlocked| vault.document(DocumentKind::SecretLabel, &meta.id.to_string()).unwrap();
+        vault.put_document(DocumentKind::SecretLabel, &meta.id.to_string(), b"test key").unwrap();
+        assert!(label(&vault).is_some());
+        remove_with_label(&vault, &name, 2).unwrap();
+        assert!(vault.secret(&name).is_none() && label(&vault).is_none());
+        // One without a label goes as well.
+        vault.put_secret(&name, SecretValue::new(b"sk_test_y".to_vec()), 3).unwrap();
+        remove_with_label(&vault, &name, 4).unwrap();
+    }
 }

@@ -9,10 +9,13 @@ use kv_audit::{AuditLog, Event, LockCause};
 use kv_vault::DocumentKind;
 use tokio::sync::watch;
 
+use crate::budget::Budgets;
 use crate::clock::now_ms;
 use crate::fault::Fault;
 use crate::gate::{Gate, Session};
+use crate::places::Places;
 use crate::providers::Providers;
+use crate::refusals::Refusals;
 use crate::run::Runs;
 
 /// A session that has ended and is not written down yet.
@@ -27,12 +30,17 @@ pub(crate) struct Shared {
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) egress: Arc<kv_egress::Shared>,
     pub(crate) runs: Runs,
+    pub(crate) refusals: Refusals,
     pub(crate) in_flight: AtomicUsize,
+    pub(crate) budgets: Budgets,
+    pub(crate) places: Arc<Places>,
+    /// The sockets were handed over by a service manager, which listens on when this process has ended.
+    pub(crate) socket_activated: bool,
     /// What could not be done for the process's own safety at its start.
     pub(crate) warnings: Vec<String>,
     /// Set when the daemon is to end.
     pub(crate) stop: watch::Sender<bool>,
-    /// Counts the locks, for workers to let go of answers that nobody reads.
+    /// Counts the locks, for workers to let go of answers that are under way, whether somebody reads them or not.
     pub(crate) locks: watch::Sender<u64>,
     /// The entry up to which the vault knows the trail.
     anchored: Mutex<u64>,
@@ -45,7 +53,10 @@ impl Shared {
         providers: Providers,
         audit: Arc<AuditLog>,
         warnings: Vec<String>,
+        places: Places,
+        socket_activated: bool,
     ) -> Self {
+        let limits = kv_egress::Limits { sockets: places.upstream, ..kv_egress::Limits::default() };
         Self {
             home,
             uid: rustix::process::getuid().as_raw(),
@@ -53,9 +64,13 @@ impl Shared {
             gate,
             providers,
             audit,
-            egress: kv_egress::Shared::new(kv_egress::Limits::default()),
+            egress: kv_egress::Shared::new(limits),
             runs: Runs::default(),
+            refusals: Refusals::default(),
             in_flight: AtomicUsize::new(0),
+            budgets: Budgets::default(),
+            places: Arc::new(places),
+            socket_activated,
             warnings,
             stop: watch::Sender::new(false),
             locks: watch::Sender::new(0),

@@ -38,35 +38,23 @@ impl Sockets {
     /// For a plain word to whoever starts a second daemon by hand.
     pub(crate) fn refuse_second(home: &Home) -> Result<(), SocketError> {
         let path = home.human_socket();
-        // Under a service manager the socket answers because the manager holds it.
-        if std::env::var_os("LISTEN_FDS").is_none() && UnixStream::connect(&path).is_ok() {
+        if UnixStream::connect(&path).is_ok() {
             return Err(SocketError::Busy(path));
         }
         Ok(())
     }
 
-    pub(crate) fn open(home: &Home) -> Result<Self, SocketError> {
-        let mut handed = listenfd::ListenFd::from_env();
-        match handed.len() {
-            0 => {}
-            2 => {
-                let mut take = |index| {
-                    let path = PathBuf::from(format!("handed-over socket {index}"));
-                    match handed.take_unix_listener(index) {
-                        Ok(Some(listener)) => Ok(listener),
-                        Ok(None) => Err(SocketError::Handed(0)),
-                        Err(source) => Err(SocketError::Io { path, source }),
-                    }
-                };
-                let (agent, human) = (take(0)?, take(1)?);
-                // The order alone would give agents every verb if two lines of a unit file changed places.
-                if !is_at(&agent, &home.agent_socket()) || !is_at(&human, &home.human_socket()) {
-                    return Err(SocketError::Order);
-                }
-                return nonblocking(Sockets { agent, human, bound: Vec::new() });
-            }
-            other => return Err(SocketError::Handed(other)),
+    /// The sockets that a service manager holds for us, if one does. Asked once: they are handed over once.
+    pub(crate) fn adopt(home: &Home) -> Result<Option<Self>, SocketError> {
+        let Some((agent, human)) = handed_over()? else { return Ok(None) };
+        // The order alone would give agents every verb if two lines of a unit file changed places.
+        if !is_at(&agent, &home.agent_socket()) || !is_at(&human, &home.human_socket()) {
+            return Err(SocketError::Order);
         }
+        nonblocking(Sockets { agent, human, bound: Vec::new() }).map(Some)
+    }
+
+    pub(crate) fn bind(home: &Home) -> Result<Self, SocketError> {
         private_directory(&home.runtime)?;
         let (agent, human) = (home.agent_socket(), home.human_socket());
         nonblocking(Sockets { agent: bind(&agent)?, human: bind(&human)?, bound: vec![agent, human] })
@@ -77,6 +65,43 @@ impl Sockets {
             // Gone already is as good.
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// From systemd: two descriptors, announced in the environment.
+#[cfg(not(target_os = "macos"))]
+fn handed_over() -> Result<Option<(UnixListener, UnixListener)>, SocketError> {
+    let mut handed = listenfd::ListenFd::from_env();
+    match handed.len() {
+        0 => return Ok(None),
+        2 => {}
+        other => return Err(SocketError::Handed(other)),
+    }
+    let mut take = |index| {
+        let path = PathBuf::from(format!("handed-over socket {index}"));
+        match handed.take_unix_listener(index) {
+            Ok(Some(listener)) => Ok(listener),
+            Ok(None) => Err(SocketError::Handed(0)),
+            Err(source) => Err(SocketError::Io { path, source }),
+        }
+    };
+    Ok(Some((take(0)?, take(1)?)))
+}
+
+/// From launchd: by the two names that the plist gives them. The file type and the place are checked by [`Sockets::adopt`].
+#[cfg(target_os = "macos")]
+fn handed_over() -> Result<Option<(UnixListener, UnixListener)>, SocketError> {
+    let named = |name: &str| {
+        let failed = |source| SocketError::Io { path: PathBuf::from(format!("launchd's socket `{name}`")), source };
+        kv_harden::launchd_sockets(name).map_err(failed)
+    };
+    match (named("agent")?, named("human")?) {
+        (None, None) => Ok(None),
+        (Some(agent), Some(human)) => match (<[_; 1]>::try_from(agent), <[_; 1]>::try_from(human)) {
+            (Ok([agent]), Ok([human])) => Ok(Some((agent.into(), human.into()))),
+            (Ok(_), Err(other)) | (Err(other), _) => Err(SocketError::Handed(other.len() + 1)),
+        },
+        _ => Err(SocketError::Handed(1)),
     }
 }
 
@@ -148,13 +173,13 @@ mod tests {
     #[test]
     fn binds_privately_and_only_once() {
         let (_directory, home) = home();
-        let sockets = Sockets::open(&home).unwrap();
+        let sockets = Sockets::bind(&home).unwrap();
         assert_eq!(fs::metadata(&home.runtime).unwrap().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(home.human_socket()).unwrap().mode() & 0o777, 0o600);
-        assert!(matches!(Sockets::open(&home), Err(SocketError::Busy(_))));
+        assert!(matches!(Sockets::bind(&home), Err(SocketError::Busy(_))));
         drop(sockets);
         // A socket that nobody listens on is a dead daemon's.
-        assert!(Sockets::open(&home).is_ok());
+        assert!(Sockets::bind(&home).is_ok());
     }
 
     #[test]
@@ -162,12 +187,12 @@ mod tests {
         let (_directory, home) = home();
         private_directory(&home.runtime).unwrap();
         fs::write(home.agent_socket(), "x").unwrap();
-        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+        assert!(matches!(Sockets::bind(&home), Err(SocketError::Place { .. })));
         fs::remove_file(home.agent_socket()).unwrap();
         fs::set_permissions(&home.runtime, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+        assert!(matches!(Sockets::bind(&home), Err(SocketError::Place { .. })));
         fs::remove_dir_all(&home.runtime).unwrap();
         std::os::unix::fs::symlink("/tmp", &home.runtime).unwrap();
-        assert!(matches!(Sockets::open(&home), Err(SocketError::Place { .. })));
+        assert!(matches!(Sockets::bind(&home), Err(SocketError::Place { .. })));
     }
 }

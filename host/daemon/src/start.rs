@@ -12,6 +12,7 @@ use kv_egress::Egress;
 
 use crate::clock::now_ms;
 use crate::gate::Gate;
+use crate::places::Places;
 use crate::providers::{Builtin, Providers};
 use crate::shared::Shared;
 use crate::socket::{SocketError, Sockets, private_directory};
@@ -42,6 +43,9 @@ pub enum StartError {
     Vault(kv_vault::OpenError),
 }
 
+/// Fewer than somebody with a few dozen sessions of agents would notice.
+const FEW_AGENTS: usize = 512;
+
 /// Runs the daemon until it is told to stop.
 pub fn run(options: Options) -> Result<(), StartError> {
     let mut warnings = kv_harden::harden().0;
@@ -51,12 +55,19 @@ pub fn run(options: Options) -> Result<(), StartError> {
     if let Err(why) = kv_harden::lock_memory() {
         warnings.push(format!("memory may be swapped to disk: {why}"));
     }
-    raise_file_limit();
+    let places = Places::within(kv_harden::raise_file_limit());
+    if places.most_agents() < FEW_AGENTS {
+        warnings.push(format!("the limit of open files leaves room for {} connections of agents", places.most_agents()));
+    }
     let home = options.home;
     for directory in [&home.data, &home.state, &home.runtime] {
         private_directory(directory)?;
     }
-    Sockets::refuse_second(&home)?;
+    // Adopted before anything is connected to: behind sockets of a service manager there is always somebody.
+    let adopted = Sockets::adopt(&home)?;
+    if adopted.is_none() {
+        Sockets::refuse_second(&home)?;
+    }
     // The log and the vault are locked files: of two daemons that start at once, one stops here, before it touches a socket.
     let (audit, opened) =
         AuditLog::open(&home.audit(), kv_audit::Options::default(), now_ms()).map_err(StartError::Audit)?;
@@ -65,10 +76,14 @@ pub fn run(options: Options) -> Result<(), StartError> {
         warnings.push("the last entry of the trail is damaged: kv audit verify".to_owned());
     }
     let gate = Gate::open(home.data.clone()).map_err(StartError::Vault)?;
-    let sockets = Sockets::open(&home)?;
+    let socket_activated = adopted.is_some();
+    let sockets = match adopted {
+        Some(sockets) => sockets,
+        None => Sockets::bind(&home)?,
+    };
     let runtime = kv_runtime::Runtime::new().map_err(StartError::Runtime)?;
     let providers = Providers::load(&runtime, &options.builtins).map_err(StartError::Provider)?;
-    let shared = Arc::new(Shared::new(home, gate, providers, audit, warnings));
+    let shared = Arc::new(Shared::new(home, gate, providers, audit, warnings, places, socket_activated));
     let uid = rustix::process::getuid().as_raw();
     let started = Event::DaemonStarted { version: Claim::cut(env!("CARGO_PKG_VERSION")), pid: std::process::id(), uid };
     shared.audit.record_event(started, now_ms()).map_err(StartError::Record)?;
@@ -120,13 +135,4 @@ fn restart_without(unwanted: Vec<String>) -> io::Result<()> {
         command.env_remove(name);
     }
     Err(command.exec())
-}
-
-/// Each agent's connection is a file; the soft limit of many systems is 1,024.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Without it there are fewer connections, and `accept` says so.
-    let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -4,9 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kv_api::{AuditState, Check, Checks, Status, VaultState};
+use kv_api::{AuditState, Check, Checks, Status, Stopping, VaultState};
 use kv_audit::{Health, LockCause, StopCause};
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::answer::{self, Answered};
@@ -42,12 +41,13 @@ pub(crate) fn status(shared: &Shared) -> Result<Answered, Fault> {
         calls_in_flight: shared.in_flight(),
         audit,
         warnings: shared.warnings.clone(),
+        socket_activated: shared.socket_activated,
     })
 }
 
 pub(crate) fn stop(shared: &Shared) -> Result<Answered, Fault> {
     shared.stop.send_replace(true);
-    answer::json(&json!({ "stopping": true }))
+    answer::json(&Stopping { pid: std::process::id(), socket_activated: shared.socket_activated })
 }
 
 /// What the daemon can check of itself and its files.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
+use kv_api::home::Home;
 use kv_api::{AuditQuery, Code, VerifyReport};
-use kv_audit::{Filter, Head, Loss, Note, Report};
+use kv_audit::{Entries, Filter, Head, Loss, Note, Open, Report};
 use kv_model::{ConnectionName, NameError, OperationName, PrincipalName};
 use kv_vault::DocumentKind;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::answer::{self, Answered};
 use crate::connections::blocking;
@@ -31,45 +33,83 @@ pub(crate) async fn read(shared: &Arc<Shared>, query: Option<&str>) -> Result<An
     };
     let mut newest = shared.audit.subscribe();
     newest.mark_unchanged();
-    let head = *newest.borrow();
-    let (mut lines, seen) = entries(shared, filter.clone()).await?;
-    let seen = seen.max(head);
-    if let Some(last) = query.last {
-        lines.drain(..lines.len().saturating_sub(last));
-    }
-    let past = stream::iter(lines);
+    let last = query.last.map(|last| u64::try_from(last).unwrap_or(u64::MAX));
+    let past = Reading::begin(&shared.home, filter.clone(), Start::Whole { last }).await?;
     if !query.follow {
-        return Ok(answer::lines(past));
+        return Ok(answer::lines(batches(past).flat_map(stream::iter)));
     }
-    let state = (Arc::clone(shared), filter, newest, seen);
-    let coming = unfold(state, |(shared, mut filter, mut newest, seen)| async move {
-        newest.changed().await.ok()?;
-        filter.from_seq = seen.saturating_add(1);
-        // A log that cannot be read ends the stream; the next question says why.
-        let head = *newest.borrow_and_update();
-        let (lines, last) = entries(&shared, filter.clone()).await.ok()?;
-        let seen = last.max(head);
-        Some((stream::iter(lines), (shared, filter, newest, seen)))
-    });
-    Ok(answer::lines(past.chain(coming.flatten())))
+    let following = Following { home: shared.home.clone(), filter, newest, reading: past };
+    Ok(answer::lines(unfold(following, Following::next).flat_map(stream::iter)))
 }
 
-/// The entries that fit, as lines, and the number of the last one. Read on a thread that may wait for the disk.
-async fn entries(shared: &Shared, filter: Filter) -> Result<(Vec<Bytes>, u64), Fault> {
-    let directory = shared.home.audit();
-    blocking(move || {
-        let mut seen = filter.from_seq.saturating_sub(1);
-        let mut lines = Vec::new();
-        for entry in kv_audit::read(&directory, filter).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            seen = seen.max(entry.seq);
-            let mut line = entry.line();
-            line.push('\n');
-            lines.push(Bytes::from(line));
-        }
-        Ok((lines, seen))
+/// As many entries as are in memory at once for one reader.
+const BATCH: usize = 256;
+
+/// Entries on their way to a reader. Read a batch at a time, on threads that may wait for the disk, and held by none of
+/// them while the reader rests.
+struct Reading(Entries);
+
+enum Start {
+    /// From what is there: all of it, or the newest.
+    Whole { last: Option<u64> },
+    /// After an earlier reading.
+    After(Open),
+}
+
+impl Reading {
+    async fn begin(home: &Home, filter: Filter, start: Start) -> Result<Self, Fault> {
+        let directory = home.audit();
+        let begin = move || match start {
+            Start::Whole { last } => kv_audit::read_whole(&directory, filter, last),
+            Start::After(open) => kv_audit::read_on(&directory, filter, open),
+        };
+        blocking(move || begin().map(Self).map_err(unreadable)).await
+    }
+
+    /// The next lines, none at the end.
+    async fn batch(mut self) -> Result<(Vec<Bytes>, Self), Fault> {
+        blocking(move || {
+            let mut lines = Vec::new();
+            for entry in self.0.by_ref().take(BATCH) {
+                let mut line = entry.map_err(unreadable)?.line();
+                line.push('\n');
+                lines.push(Bytes::from(line));
+            }
+            Ok((lines, self))
+        })
+        .await
+    }
+}
+
+/// A log that cannot be read any more ends the stream; the next question says why.
+fn batches(reading: Reading) -> impl Stream<Item = Vec<Bytes>> {
+    unfold(reading, |reading| async {
+        let (lines, reading) = reading.batch().await.ok()?;
+        (!lines.is_empty()).then_some((lines, reading))
     })
-    .await
+}
+
+/// What is there, and then what comes.
+struct Following {
+    home: Home,
+    filter: Filter,
+    newest: watch::Receiver<u64>,
+    reading: Reading,
+}
+
+impl Following {
+    async fn next(mut self) -> Option<(Vec<Bytes>, Self)> {
+        loop {
+            let (lines, reading) = self.reading.batch().await.ok()?;
+            if !lines.is_empty() {
+                return Some((lines, Self { reading, ..self }));
+            }
+            let (seen, open) = reading.0.into_rest();
+            self.newest.changed().await.ok()?;
+            self.filter.from_seq = seen.saturating_add(1);
+            self.reading = Reading::begin(&self.home, self.filter.clone(), Start::After(open)).await.ok()?;
+        }
+    }
 }
 
 fn parse(query: Option<&str>) -> Result<AuditQuery, Fault> {

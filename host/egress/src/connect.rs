@@ -14,12 +14,14 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{SendError, TlsProblem};
 use crate::limits::Limits;
+use crate::meter::{Call, Meter, Metered};
 use crate::tls;
 
 /// The side of a connection that requests go into.
@@ -29,7 +31,13 @@ pub(crate) enum Sender {
 }
 
 /// The tasks that move a connection's bytes. Dropping it ends them, and with them the socket.
-pub(crate) struct Driver(Tasks);
+pub(crate) struct Driver {
+    tasks: Tasks,
+    /// Of HTTP/2: what comes while no call is under way.
+    meter: Arc<Meter>,
+    /// Its place among all connections.
+    _place: OwnedSemaphorePermit,
+}
 
 #[derive(Clone, Default)]
 struct Tasks(Arc<Mutex<JoinSet<()>>>);
@@ -46,18 +54,19 @@ pub(crate) async fn open(
     tls: Option<Arc<ClientConfig>>,
     deadline: Instant,
     limits: &Limits,
+    place: OwnedSemaphorePermit,
 ) -> Result<Opened, SendError> {
     let tcp = connect_any(addresses, origin.port(), deadline).await?;
     // Requests are written whole; waiting to fill a packet would only add 40 ms.
     tcp.set_nodelay(true).map_err(|_| SendError::Connect)?;
-    let Some(config) = tls else { return http1(tcp, limits).await };
+    let Some(config) = tls else { return http1(tcp, limits, place).await };
     let name = ServerName::try_from(origin.host()).map_err(|_| SendError::Tls(TlsProblem::WrongName))?;
     let stream =
         TlsConnector::from(config).connect(name, tcp).await.map_err(|error| SendError::Tls(tls::problem(&error)))?;
     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-        http2(stream, limits).await
+        http2(stream, limits, place).await
     } else {
-        http1(stream, limits).await
+        http1(stream, limits, place).await
     }
 }
 
@@ -73,7 +82,7 @@ async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Resu
     Err(SendError::Connect)
 }
 
-async fn http1<T>(io: T, limits: &Limits) -> Result<Opened, SendError>
+async fn http1<T>(io: T, limits: &Limits, place: OwnedSemaphorePermit) -> Result<Opened, SendError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -89,14 +98,15 @@ where
         // How a connection ended is told to the request that was on it.
         let _ = connection.await;
     });
-    Ok(Opened { sender: Sender::Http1(sender), driver: Driver(tasks) })
+    Ok(Opened { sender: Sender::Http1(sender), driver: Driver { tasks, meter: Arc::default(), _place: place } })
 }
 
-async fn http2<T>(io: T, limits: &Limits) -> Result<Opened, SendError>
+async fn http2<T>(io: T, limits: &Limits, place: OwnedSemaphorePermit) -> Result<Opened, SendError>
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let tasks = Tasks::default();
+    let (tasks, meter) = (Tasks::default(), Arc::<Meter>::default());
+    let io = Metered::new(io, Arc::clone(&meter), limits.unasked);
     let (sender, connection) = http2::Builder::new(tasks.clone())
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
@@ -111,7 +121,7 @@ where
     tasks.spawn(async {
         let _ = connection.await;
     });
-    Ok(Opened { sender: Sender::Http2(sender), driver: Driver(tasks) })
+    Ok(Opened { sender: Sender::Http2(sender), driver: Driver { tasks, meter, _place: place } })
 }
 
 impl Tasks {
@@ -132,8 +142,13 @@ impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Tasks 
 }
 
 impl Driver {
+    /// Counts a call while what it gives is kept.
+    pub(crate) fn call(&self) -> Call {
+        Call::on(&self.meter)
+    }
+
     pub(crate) fn end(&self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.tasks.0.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 }
 
@@ -147,7 +162,7 @@ impl Drop for Driver {
 const READ_BUFFER: usize = 256 << 10;
 /// What a service may send ahead of a slow caller, for one answer and for all on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Streams that a service may make us reset before the connection is given up.
 const LOCAL_RESETS: usize = 64;
 /// A peer that is gone is noticed within a minute while an answer is outstanding.

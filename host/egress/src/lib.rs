@@ -21,6 +21,7 @@ mod error;
 mod exchange;
 mod inject;
 mod limits;
+mod meter;
 mod patterns;
 mod pool;
 mod request;

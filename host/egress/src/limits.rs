@@ -36,6 +36,11 @@ pub struct Limits {
     /// Calls at a time with one credential by one worker; HTTP/1.1 needs a socket for each. More wait, as long as
     /// `connect` lets them.
     pub calls: usize,
+    /// Connections at a time, of all workers and to all services. More wait, as long as `connect` lets them.
+    pub sockets: usize,
+    /// What a service may send on an HTTP/2 connection while nobody waits for an answer on it. What it had sent before it
+    /// heard that a caller left is bounded by the connection's window, and more than that is a flood.
+    pub unasked: u64,
     /// Addresses of one name that are tried. Services publish up to 8.
     pub addresses: usize,
 }
@@ -57,6 +62,8 @@ impl Default for Limits {
             keep: Duration::from_secs(50),
             idle_connections: 64,
             calls: 256,
+            sockets: 4096,
+            unasked: u64::from(crate::connect::CONNECTION_WINDOW) + (256 << 10),
             addresses: 16,
         }
     }

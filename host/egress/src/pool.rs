@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::connect::{self, Driver, Opened, Sender};
 use crate::error::SendError;
 use crate::limits::Limits;
+use crate::meter::Call;
 use crate::shared::Shared;
 use crate::vet;
 
@@ -88,6 +89,7 @@ pub(crate) struct Lease {
     driver: Arc<Driver>,
     key: Key,
     pool: Weak<Pool>,
+    _call: Call,
     _place: OwnedSemaphorePermit,
 }
 
@@ -159,7 +161,20 @@ impl Pool {
         let (origin, connection) = (&key.connection.origin, &key.connection);
         let addresses = vet::addresses(origin, connection.allow_private, &*shared.resolver, &self.limits).await?;
         let tls = if origin.is_tls() { Some(self.tls(key, shared).await?) } else { None };
-        connect::open(origin, &addresses, tls, deadline, &self.limits).await
+        let place = self.place(shared, deadline).await?;
+        connect::open(origin, &addresses, tls, deadline, &self.limits, place).await
+    }
+
+    /// A place among all connections of the daemon. Where there is none, those that only wait for their next use go first.
+    async fn place(&self, shared: &Shared, deadline: Instant) -> Result<OwnedSemaphorePermit, SendError> {
+        if let Ok(place) = Arc::clone(&shared.sockets).try_acquire_owned() {
+            return Ok(place);
+        }
+        self.lock().by_key.values_mut().for_each(|slot| slot.idle.clear());
+        match timeout_at(deadline, Arc::clone(&shared.sockets).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(SendError::Busy { limit: self.limits.sockets, waited: self.limits.connect }),
+        }
     }
 
     /// One configuration for each key: it holds the session tickets.
@@ -247,7 +262,8 @@ impl Pool {
         reused: bool,
         place: OwnedSemaphorePermit,
     ) -> Lease {
-        Lease { sender, reused, driver, key: key.clone(), pool: Arc::downgrade(self), _place: place }
+        let call = driver.call();
+        Lease { sender, reused, driver, key: key.clone(), pool: Arc::downgrade(self), _call: call, _place: place }
     }
 
     /// Ends the tasks of kept connections. Until they next run, the connections look as good as before.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kv_redact::Patterns;
 use kv_vault::Unlocked;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::error::SendError;
 use crate::limits::Limits;
@@ -22,6 +22,8 @@ pub struct Shared {
     pub(crate) roots: Roots,
     pub(crate) patterns: PatternCache,
     pools: Mutex<Vec<Weak<Pool>>>,
+    /// A place for each connection.
+    pub(crate) sockets: Arc<Semaphore>,
     locks: watch::Sender<u64>,
 }
 
@@ -32,8 +34,10 @@ impl Shared {
 
     /// With another source of addresses than the system's.
     pub fn with_resolver(limits: Limits, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+        let sockets = Arc::new(Semaphore::new(limits.sockets.min(Semaphore::MAX_PERMITS)));
         Arc::new(Shared {
             limits,
+            sockets,
             resolver,
             roots: Roots::default(),
             patterns: PatternCache::default(),

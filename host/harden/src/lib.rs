@@ -4,11 +4,21 @@
 //! made (a header buffer, a parsed string) does not outlive its use. [`harden`] makes the process non-dumpable and
 //! forbids core files. [`unwanted_variables`] names the variables that would change how TLS, logging or loading work.
 //!
+//! [`raise_file_limit`] makes room for many connections. On macOS, `launchd_sockets` asks for the sockets that launchd holds.
+//!
 //! The unsafe code of the host is here and in one function of the runtime that loads providers compiled by our own build.
+
+#[cfg(target_os = "macos")]
+mod launchd;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, dumpable_behavior, set_dumpable_behavior, setrlimit};
+#[cfg(not(target_vendor = "apple"))]
+use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+#[cfg(target_os = "macos")]
+pub use launchd::launchd_sockets;
 
 /// The system's allocator, with every block overwritten by zeros before it is given back.
 ///
@@ -50,8 +60,8 @@ pub struct Warnings(pub Vec<String>);
 /// the core limit to nothing. Call it first of all, and [`still_hardened`] before each unlock.
 pub fn harden() -> Warnings {
     let mut warnings = Vec::new();
-    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        warnings.push(format!("this process can be dumped by its own user: {error}"));
+    if let Err(why) = forbid_dumps() {
+        warnings.push(format!("this process can be dumped by its own user: {why}"));
     }
     if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
         warnings.push(format!("core files could not be forbidden: {error}"));
@@ -62,7 +72,33 @@ pub fn harden() -> Warnings {
     Warnings(warnings)
 }
 
+/// Raises the soft limit of open files to the hard one, and gives back what it is then. Each connection is a file, and
+/// the soft limit of many systems is 1,024.
+pub fn raise_file_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // macOS says "none" for the hard limit, and takes no soft one over OPEN_MAX.
+    const OPEN_MAX: u64 = 10_240;
+    for wanted in [limit.maximum, Some(limit.maximum.map_or(OPEN_MAX, |most| most.min(OPEN_MAX)))] {
+        if setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: limit.maximum }).is_ok() {
+            break;
+        }
+    }
+    // What holds now, whatever became of that.
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn forbid_dumps() -> Result<(), String> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| error.to_string())
+}
+
+#[cfg(target_vendor = "apple")]
+fn forbid_dumps() -> Result<(), String> {
+    Err("macOS forbids it by how the program is signed, which this one does not look at".to_owned())
+}
+
 /// Keeps all memory of this process out of swap, where the limit allows it.
+#[cfg(not(target_vendor = "apple"))]
 pub fn lock_memory() -> Result<(), String> {
     // Only pages as they are touched: locking all that is mapped would count the providers' reserved address space.
     let flags =
@@ -70,9 +106,16 @@ pub fn lock_memory() -> Result<(), String> {
     rustix::mm::mlockall(flags).map_err(|error| error.to_string())
 }
 
+/// Keeps all memory of this process out of swap: macOS has no call for it, and encrypts its swap.
+#[cfg(target_vendor = "apple")]
+pub fn lock_memory() -> Result<(), String> {
+    Err("macOS locks no whole process".to_owned())
+}
+
 /// Whether the process is still as [`harden`] left it: an exec or a change of credentials would undo it, and a tracer
 /// may have come.
 pub fn still_hardened() -> Result<(), String> {
+    #[cfg(not(target_vendor = "apple"))]
     match dumpable_behavior() {
         Ok(DumpableBehavior::NotDumpable) => {}
         Ok(_) => return Err("the daemon's memory can be read by other programs of its user".to_owned()),

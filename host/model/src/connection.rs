@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionName, Digest, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName,
+    ConnectionName, Digest, Effect, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName,
     SlotName, Suggestion,
 };
 
@@ -27,6 +27,10 @@ pub struct Connection {
     pub bindings: BTreeMap<SlotName, SecretRef>,
     /// What the person accepted at connecting, operation by operation. An operation that is not here was never accepted.
     pub accepted: BTreeMap<OperationName, Suggestion>,
+    /// What those operations did to the world when they were accepted. A provider that was accepted anew is compared with
+    /// this. Empty in a connection that was made before it was kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub effects: BTreeMap<OperationName, Effect>,
     pub created_ms: u64,
 }
 

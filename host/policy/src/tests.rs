@@ -40,6 +40,7 @@ fn question(method: &str, path: &str, asked: &str, accepted: &[(&str, Suggestion
             settings: BTreeMap::new(),
             bindings: BTreeMap::new(),
             accepted: accepted.iter().map(|(operation, suggestion)| (name(operation), *suggestion)).collect(),
+            effects: BTreeMap::new(),
             created_ms: 0,
         }),
         asked: name(asked),

@@ -1,6 +1,6 @@
 //! The embedded providers, loaded and run as the daemon does.
 
-use kv_model::{Call, CallId, OperationName, Step};
+use kv_model::{Call, CallId, HttpRequest, OperationName, RawBody, RawRequest, Step};
 use kv_runtime::{Budget, Provider, Runtime, StepError};
 
 fn call(provider: &Provider, operation: &str, input: &str) -> Call {
@@ -60,5 +60,25 @@ fn a_typed_call_becomes_a_request() {
         }
         let unknown = provider.start(&call(&provider, "no.such.operation", "{}"), Budget::Inline);
         assert!(matches!(unknown, Err(StepError::Failure(_))), "{unknown:?}");
+    }
+}
+
+/// The manifest as it is embedded, read by the host: Stripe's second API is sent JSON, its first forms.
+#[test]
+fn a_raw_call_is_encoded_as_its_endpoint_says() {
+    let builtin = kv_bundle::builtins().iter().find(|builtin| builtin.name == "stripe").unwrap();
+    let provider = Runtime::new().unwrap().load_trusted(builtin.component, builtin.compiled).unwrap();
+    for (path, media_type, data) in [
+        ("/v2/core/accounts", "application/json", r#"{"identity":{"country":"de"}}"#),
+        ("/v2/billing/meter_events", "application/json", r#"{"identity":{"country":"de"}}"#),
+        ("/v1/accounts", "application/x-www-form-urlencoded", "identity[country]=de"),
+    ] {
+        let body = RawBody::Json(kv_model::json::parse(br#"{"identity":{"country":"de"}}"#, 100).unwrap());
+        let raw = RawRequest { method: "POST".into(), path: path.into(), body, ..RawRequest::default() };
+        let request = HttpRequest::from_caller(raw, &provider.manifest, CallId::from_bytes([1; 16]), &[]).unwrap();
+        assert_eq!(
+            (request.body().media_type.as_deref(), &request.body().data[..]),
+            (Some(media_type), data.as_bytes())
+        );
     }
 }

@@ -72,25 +72,36 @@ pub(crate) async fn retrieve(io: &Io, input: Retrieve) -> Result<Reply, Failure>
     io.forward_success(params::get(io, &["v1", "customers", &input.id], &["id"])?).await
 }
 
-#[kv_sdk::input(open)]
-pub(crate) struct Create {
-    email: Option<String>,
-    name: Option<String>,
-    phone: Option<String>,
-    description: Option<String>,
-    address: Option<Address>,
-    shipping: Option<Shipping>,
-    /// A payment method to attach, `pm_...`.
-    payment_method: Option<String>,
-    /// A token or source to attach, `tok_...`.
-    source: Option<String>,
-    invoice_settings: Option<Map<String, Value>>,
-    /// `none`, `exempt` or `reverse`.
-    tax_exempt: Option<String>,
-    /// Languages for mails, best first.
-    preferred_locales: Option<Vec<String>>,
-    metadata: Option<Metadata>,
-    expand: Option<Vec<String>>,
+/// Makes an input that describes a customer: its own members, and what can be said of every customer.
+macro_rules! customer_input {
+    ($name:ident { $($(#[$about:meta])* $field:ident: $kind:ty,)* }) => {
+        #[kv_sdk::input(open)]
+        pub(crate) struct $name {
+            $($(#[$about])* $field: $kind,)*
+            email: Option<String>,
+            name: Option<String>,
+            phone: Option<String>,
+            description: Option<String>,
+            address: Option<Address>,
+            shipping: Option<Shipping>,
+            invoice_settings: Option<Map<String, Value>>,
+            /// `none`, `exempt` or `reverse`.
+            tax_exempt: Option<String>,
+            /// Languages for mails, best first.
+            preferred_locales: Option<Vec<String>>,
+            metadata: Option<Metadata>,
+            expand: Option<Vec<String>>,
+        }
+    };
+}
+
+customer_input! {
+    Create {
+        /// A payment method to attach, `pm_...`.
+        payment_method: Option<String>,
+        /// A token or source to attach, `tok_...`.
+        source: Option<String>,
+    }
 }
 
 /// Create a customer
@@ -102,25 +113,13 @@ pub(crate) async fn create(io: &Io, input: Create) -> Result<Reply, Failure> {
     io.forward_success(params::post(io, &["v1", "customers"], &[])?.summary(format!("create customer{who}"))).await
 }
 
-#[kv_sdk::input(open)]
-pub(crate) struct Update {
-    /// The customer, `cus_...`.
-    id: String,
-    email: Option<String>,
-    name: Option<String>,
-    phone: Option<String>,
-    description: Option<String>,
-    address: Option<Address>,
-    shipping: Option<Shipping>,
-    /// The source to charge by default.
-    default_source: Option<String>,
-    invoice_settings: Option<Map<String, Value>>,
-    /// `none`, `exempt` or `reverse`.
-    tax_exempt: Option<String>,
-    /// Languages for mails, best first.
-    preferred_locales: Option<Vec<String>>,
-    metadata: Option<Metadata>,
-    expand: Option<Vec<String>>,
+customer_input! {
+    Update {
+        /// The customer, `cus_...`.
+        id: String,
+        /// The source to charge by default.
+        default_source: Option<String>,
+    }
 }
 
 /// Update a customer

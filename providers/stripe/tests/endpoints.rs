@@ -65,6 +65,19 @@ fn methods_and_effects_agree() {
     }
 }
 
+/// Stripe's second API takes JSON, the first forms: the host encodes a raw body as the endpoint says.
+#[test]
+fn the_second_api_is_sent_json() {
+    let manifest: Value = serde_json::from_str(&manifest()).expect("the manifest is JSON");
+    assert_eq!(manifest["body"], "form");
+    let endpoints = manifest["endpoints"].as_array().expect("endpoints");
+    let posts = endpoints.iter().filter(|endpoint| endpoint["method"] == "POST");
+    let (second, first): (Vec<_>, Vec<_>) =
+        posts.partition(|endpoint| endpoint["path"].as_str().expect("a path").starts_with("/v2/"));
+    assert!(second.len() > 20 && second.iter().all(|endpoint| endpoint["body"] == "json"));
+    assert!(first.iter().all(|endpoint| endpoint.get("body").is_none()));
+}
+
 /// What moves money out, hands out access or cannot be undone is never offered as `allow`.
 #[test]
 fn what_is_offered() {

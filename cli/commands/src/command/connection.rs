@@ -1,6 +1,6 @@
 //! `kv connection list|show|test|edit|remove`
 
-use kv_api::{Code, ConnectionDetail, ConnectionSummary, EditRequest, TestResult};
+use kv_api::{Code, ConnectionDetail, ConnectionSummary, EditRequest, Edited, TestResult};
 use kv_model::{ConnectionName, OperationName, Suggestion};
 use serde_json::Value;
 
@@ -39,10 +39,11 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             }
             Err(Problem::new(Code::Upstream, format!("the service answered {}", result.status)))
         }
-        Connection::Edit { name, settings, bindings, ca, allow, deny } => {
+        Connection::Edit { name, settings, bindings, ca, allow, deny, accept_provider, yes } => {
             let mut change = EditRequest {
                 settings: connect::parsed(&settings)?,
                 bindings: connect::parsed(&bindings)?,
+                accept_provider,
                 ..Default::default()
             };
             if let Some(path) = ca {
@@ -57,9 +58,21 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
                 }
             }
             set::open(context, &mut client).await?;
-            let detail: ConnectionDetail =
-                client.ask(Request::post(format!("/v1/connections/{}/edit", parse(&name)?), &change)?).await?;
-            context.output.show(&detail, show)
+            let target = format!("/v1/connections/{}/edit", parse(&name)?);
+            if accept_provider && !yes {
+                change.preview = true;
+                let would: Edited = client.ask(Request::post(target.clone(), &change)?).await?;
+                context.output.note(&differs(&would));
+                if !context.asking.confirm("Accept this provider?")? {
+                    return Err(Problem::failed("nothing was changed"));
+                }
+                change.preview = false;
+            }
+            let edited: Edited = client.ask(Request::post(target, &change)?).await?;
+            context.output.show(&edited, |edited| match yes {
+                true => differs(edited) + &show(&edited.connection),
+                false => show(&edited.connection),
+            })
         }
         Connection::Remove { name, yes } => {
             let name = parse(&name)?;
@@ -112,6 +125,43 @@ pub(super) fn made(connection: &ConnectionDetail) -> String {
         counts.allow, counts.ask, counts.deny, summary.name
     ));
     text
+}
+
+/// How a provider differs from the one that was accepted before: whatever of it matters for a decision, whole.
+fn differs(edited: &Edited) -> String {
+    let Some(change) = &edited.provider_change else { return String::new() };
+    let detail = &edited.connection;
+    let mut text =
+        format!("provider   {}@{} ({})\n", detail.summary.provider, detail.provider_version, detail.provider_digest);
+    // As decided in the end: the same edit may have said otherwise.
+    let decided = |operation: &OperationName, decision: Suggestion| {
+        word(detail.accepted.get(operation).copied().unwrap_or(decision))
+    };
+    for one in &change.graver {
+        let decided = decided(&one.operation, one.decision);
+        text.push_str(&format!(
+            "graver     {}: it was `{}` and is `{}`; {decided} from now on\n",
+            one.operation, one.before, one.now
+        ));
+    }
+    for (operation, decision) in &change.new {
+        text.push_str(&format!("new        {operation}: {}\n", decided(operation, *decision)));
+    }
+    for operation in &change.gone {
+        text.push_str(&format!("gone       {operation}\n"));
+    }
+    if change.graver.is_empty() && change.new.is_empty() && change.gone.is_empty() {
+        text.push_str("operations the same as before\n");
+    }
+    text
+}
+
+fn word(decision: Suggestion) -> &'static str {
+    match decision {
+        Suggestion::Allow => "allowed",
+        Suggestion::Ask => "asks (refused until kv can ask)",
+        Suggestion::Deny => "refused",
+    }
 }
 
 fn show(detail: &ConnectionDetail) -> String {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use kv_api::{Code, Status};
+use kv_api::{Code, Status, Stopping};
 use serde_json::{Value, json};
 
 use super::{Context, status, wait};
@@ -16,6 +16,8 @@ use crate::spawn;
 
 /// As long as a daemon may take to end: calls under way are cut, the trail is anchored.
 const STOP: Duration = Duration::from_secs(10);
+/// The person may have meant it to stay away.
+const AGAIN: &str = "\nits sockets are a service manager's, which starts it again, locked, at the next call\n  to keep it away: systemctl --user stop kv.socket kv.service";
 /// As much of the log as is shown.
 const LOG_LINES: usize = 200;
 
@@ -27,8 +29,12 @@ pub(super) fn run(context: &Context, verb: Daemon, hooks: Hooks) -> Result<ExitC
         },
         Daemon::Start => wait(start(context)),
         Daemon::Stop => wait(async {
-            stop(context).await?;
-            context.output.show(&json!({ "stopped": true }), |_| "stopped; the vault is locked".to_owned())
+            let again = stop(context).await?;
+            let stopped = json!({ "stopped": true, "socket_activated": again });
+            context.output.show(&stopped, |_| {
+                let note = if again { AGAIN } else { "" };
+                format!("stopped; the vault is locked{note}")
+            })
         }),
         Daemon::Restart => wait(async {
             stop(context).await?;
@@ -47,20 +53,30 @@ async fn start(context: &Context) -> Result<(), Problem> {
     context.output.show(&status, |status| format!("running, pid {}", status.pid))
 }
 
-async fn stop(context: &Context) -> Result<(), Problem> {
+/// `true`: whoever holds its sockets starts another as soon as somebody connects.
+async fn stop(context: &Context) -> Result<bool, Problem> {
     let mut client = match context.running().await {
-        Err(problem) if problem.error().reason.as_deref() == Some("not_running") => return Ok(()),
+        Err(problem) if problem.error().reason.as_deref() == Some("not_running") => return Ok(false),
         other => other?,
     };
-    let _: Value = client.ask(Request::post("/v1/daemon/stop", &Value::Null)?).await?;
+    let stopping: Stopping = client.ask(Request::post("/v1/daemon/stop", &Value::Null)?).await?;
     let begun = Instant::now();
-    while Client::connect(&context.home, Door::Human).await.is_ok() {
+    while is_there(context, stopping).await {
         if begun.elapsed() > STOP {
             return Err(Problem::new(Code::Failed, "the daemon did not end in 10 s"));
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Ok(())
+    Ok(stopping.socket_activated)
+}
+
+async fn is_there(context: &Context, stopping: Stopping) -> bool {
+    if !stopping.socket_activated {
+        return Client::connect(&context.home, Door::Human).await.is_ok();
+    }
+    // Connecting would start the next one.
+    let pid = i32::try_from(stopping.pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }
 
 fn logs(context: &Context) -> Result<ExitCode, Problem> {

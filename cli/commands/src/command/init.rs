@@ -1,22 +1,23 @@
 //! `kv init`
 
-use kv_api::{Code, Hidden, InitRequest, InitResult};
+use kv_api::{Code, Hidden, InitRequest, InitResult, SuggestedPassphrase};
+use serde_json::Value;
 
 use super::Context;
 use crate::arguments::Init;
-use crate::client::Request;
+use crate::client::{Client, Request};
 use crate::problem::Problem;
 use crate::time::left;
 
 pub(super) async fn run(context: &Context, arguments: Init) -> Result<(), Problem> {
-    let passphrase = choose(context, &arguments)?;
+    let mut client = context.person().await?;
+    let passphrase = choose(context, &mut client, &arguments).await?;
     let request = InitRequest {
         passphrase,
         for_ms: u64::try_from(arguments.lasts.as_millis()).unwrap_or(u64::MAX),
         accept_weak: arguments.accept_weak,
         throw_away: arguments.throw_away,
     };
-    let mut client = context.person().await?;
     let made: InitResult = client.ask(Request::post("/v1/vault/init", &request)?).await?;
     context.output.show(&made, |made| {
         format!(
@@ -29,16 +30,41 @@ pub(super) async fn run(context: &Context, arguments: Init) -> Result<(), Proble
     })
 }
 
-fn choose(context: &Context, arguments: &Init) -> Result<Hidden, Problem> {
+async fn choose(context: &Context, client: &mut Client, arguments: &Init) -> Result<Hidden, Problem> {
     if let Some(file) = &arguments.passphrase.passphrase_file {
         return context.asking.passphrase("Passphrase:", Some(file));
     }
     let otherwise = "give --passphrase-file FILE";
-    context.output.note("Choose a passphrase for your vault: four or more unrelated words do well.");
+    context
+        .output
+        .note("Choose a passphrase for your vault: four or more unrelated words do well. Enter lets kv make one.");
     let first = context.asking.hidden("Passphrase:", otherwise)?;
+    if first.is_empty() {
+        let made: SuggestedPassphrase = client.ask(Request::post("/v1/vault/suggest", &Value::Null)?).await?;
+        return written_down(context, made.passphrase);
+    }
     let again = context.asking.hidden("Again:", otherwise)?;
     if *first != *again {
         return Err(Problem::new(Code::Usage, "the two passphrases differ; no vault was made").next("kv init"));
     }
     Ok(Hidden::new(first.to_string()))
 }
+
+/// Shows a passphrase that kv made and has it typed back: what was not written down opens nothing tomorrow.
+fn written_down(context: &Context, made: Hidden) -> Result<Hidden, Problem> {
+    context.asking.show_once(&format!(
+        "\n    {}\n\nWrite it down, or keep it in your password manager: it is not shown again, and nothing else opens the vault.\n",
+        made.reveal()
+    ))?;
+    for _ in 0..TRIES {
+        let typed = context.asking.hidden("Type it:", "give --passphrase-file FILE")?;
+        if *typed == *made.reveal() {
+            return Ok(made);
+        }
+        context.output.note("That is another one.");
+    }
+    Err(Problem::new(Code::Usage, "the passphrase was not typed back; no vault was made").next("kv init"))
+}
+
+/// How often it may be typed back.
+const TRIES: usize = 3;

@@ -32,6 +32,8 @@ use crate::output::Output;
 use crate::problem::Problem;
 use crate::{DemoOptions, Hooks, spawn};
 
+pub(crate) use run::{ATTACH as RUN_ON_TERMINAL, FAILED as RUN_FAILED};
+
 /// What every command is given.
 pub(crate) struct Context {
     pub(crate) home: Home,
@@ -64,6 +66,10 @@ impl Context {
 /// Runs a command line to its exit code.
 pub(crate) fn run(arguments: Arguments, hooks: Hooks) -> ExitCode {
     let json = arguments.global.json;
+    // Before anything is looked at: this is the command's own process already, in the command's own environment.
+    if let Some(Command::RunOnTerminal { command }) = &arguments.command {
+        return run::attach(command);
+    }
     match execute(arguments, hooks) {
         Ok(code) => code,
         Err(problem) => problem.report(json),
@@ -78,7 +84,7 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
         Command::Init(arguments) => wait(init::run(context, arguments)),
         Command::Set(arguments) => wait(set::run(context, arguments)),
         Command::Setup(arguments) => wait(setup::run(context, arguments)),
-        Command::Run(arguments) => run::run(context, arguments),
+        Command::Run(arguments) => Ok(run::run(context, arguments)),
         Command::Status => wait(status::run(context)),
         Command::Unlock(arguments) => wait(unlock::run(context, arguments)),
         Command::Lock => wait(unlock::lock(context)),
@@ -101,6 +107,7 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
         Command::Completions { shell } => help::completions(shell),
         Command::Man { directory } => help::man(&directory),
         Command::Help { words } => help::run(context, &words),
+        Command::RunOnTerminal { .. } => Err(Problem::failed("a command is started elsewhere")),
         Command::Get { .. } | Command::Export { .. } | Command::Print { .. } => Err(no_values()),
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn question(agent: &str, effect: Effect, summary: &str, raw: RawReque
             settings: BTreeMap::new(),
             bindings: BTreeMap::from([(SlotName::parse("key").unwrap(), secret)]),
             accepted: BTreeMap::from([(operation.clone(), accepted)]),
+            effects: BTreeMap::new(),
             created_ms: 0,
         }),
         asked: operation,

@@ -172,17 +172,40 @@ fn while_recovering_only_intents_are_refused() {
 }
 
 #[test]
-fn a_caller_that_gives_up_leaves_an_intent_and_nothing_else() {
+fn a_caller_that_gives_up_leaves_an_intent_whose_outcome_says_that_nothing_was_sent() {
     let disk = MemoryDisk::default();
     let log = open(&disk);
     disk.faults(Faults { sync_hangs: true, ..Faults::default() });
     {
         let mut waiting = pin!(log.record_intent(permit(Effect::Write, ""), T0));
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        log.record_event(event(1), T0 + 60_000).unwrap();
     }
     disk.faults(Faults::default());
     drop(log);
-    assert_eq!((intact(&disk).entries, intact(&disk).unfinished), (2, 1));
+    let report = intact(&disk);
+    assert_eq!((report.entries, report.unfinished), (4, 0));
+    // Whatever the clocks: the outcome is no entry from the past.
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+    assert!(disk.text().contains("\"intent\":2,") && disk.text().contains("\"sent\":\"no\",\"status\":null"));
+    assert!(disk.text().contains("\"error\":\"not_sent\""));
+}
+
+#[test]
+fn an_outcome_that_cannot_be_written_is_written_when_the_log_is_healthy_again() {
+    let disk = MemoryDisk::default();
+    let log = open(&disk);
+    let (_recorded, pending) = block_on(log.record_intent(permit(Effect::Write, ""), T0)).unwrap();
+    disk.faults(Faults { append_fails_after: Some(0), ..Faults::default() });
+    log.record_outcome(pending, outcome(), T0).unwrap_err();
+    block_on(log.retry(T0)).unwrap_err();
+    disk.faults(Faults { sync_fails: true, ..Faults::default() });
+    block_on(log.retry(T0)).unwrap_err();
+    disk.faults(Faults::default());
+    block_on(log.retry(T0)).unwrap();
+    drop(log);
+    let report = verify_on(&disk, None).unwrap();
+    assert_eq!((report.bad, report.unfinished), (None, 0));
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! The byte form, and what is said of it in the reference.
 
 use kv_model::{
-    CallId, ConnectionName, Digest, OperationName, Origin, Principal, PrincipalName, ProviderName, VaultId,
+    CallId, ConnectionName, Digest, OperationName, Origin, Principal, PrincipalName, ProviderName, SettingName,
+    SlotName, Suggestion, VaultId,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{LockCause, StopCause};
+use std::collections::BTreeMap;
+
+use crate::event::{Attempt, LockCause, StopCause};
 use crate::format::{parse_line, write_line};
+use crate::setup::{Decided, MAX_NAMED, Setup};
 use crate::text::{Claim, Code};
-use crate::{Denied, Entry, Intent, LineError, OutcomeOf, Record, Repair, SegmentReason, SegmentStart};
+use crate::{Denied, Entry, Intent, Later, LineError, OutcomeOf, Record, Repair, SegmentReason, SegmentStart};
 
 fn line(record: &Record) -> Vec<u8> {
     let mut line = Vec::new();
@@ -63,6 +67,24 @@ fn operation() -> OperationName {
     OperationName::parse("charges.create").unwrap()
 }
 
+fn later<T>(uid: u32, value: T) -> Later<T> {
+    if uid % 3 == 0 { Later::Unknown } else { Later::Known(value) }
+}
+
+fn setup(secrets: &[SecretName], text: &Claim, digest: Digest) -> Setup {
+    let slot = |index: usize| SlotName::parse(&format!("slot{index}")).unwrap();
+    Setup {
+        private: secrets.len() % 2 == 0,
+        ca: (secrets.len() > 1).then_some(digest),
+        settings: BTreeMap::from([(SettingName::parse("org").unwrap(), text.clone())]),
+        bindings: secrets.iter().enumerate().map(|(index, secret)| (slot(index), secret.clone())).collect(),
+    }
+}
+
+fn decided(more: u64) -> Decided {
+    Decided { allow: vec![operation(), operation()], ask: Vec::new(), deny: vec![operation()], more }
+}
+
 /// Every record there is, filled at random.
 fn record() -> impl Strategy<Value = Record> {
     use Event::*;
@@ -74,12 +96,21 @@ fn record() -> impl Strategy<Value = Record> {
             let secret = SecretName::parse("OPENAI_API_KEY").unwrap();
             let maybe = |text: &Claim| (uid % 2 == 0).then(|| text.clone());
             Record::Event(match kind {
-                0 => ConnectionEdited { connection: connection(), provider: provider(), origin, secrets, uid },
+                0 => ConnectionEdited {
+                    connection: connection(),
+                    provider: provider(),
+                    origin,
+                    setup: later(uid, setup(&secrets, &text, digest)),
+                    decided: later(uid, decided(big)),
+                    secrets,
+                    uid,
+                },
                 1 => ConnectionMade {
                     connection: connection(),
                     provider: provider(),
                     provider_digest: digest,
                     origin,
+                    setup: later(uid, setup(&secrets, &text, digest)),
                     secrets,
                     uid,
                 },
@@ -109,6 +140,8 @@ fn record() -> impl Strategy<Value = Record> {
                 14 => UnlockFailed { failures: uid, wait_ms: big, uid },
                 15 => Unlocked { until_ms: (uid % 2 == 0).then_some(big), uid },
                 16 => VaultCreated { vault: VaultId::from_bytes(*call.as_bytes()), uid },
+                17 if uid % 2 == 0 => Attempted { what: Attempt::ALL[uid as usize % Attempt::ALL.len()], uid },
+                17 if uid % 3 == 0 => Refusal { principal, reason: Code::new("verb"), more: big },
                 17 => return Record::Repair(Repair { segment: uid, bytes: big }),
                 18 => {
                     let reason = SegmentReason::ALL[uid as usize % SegmentReason::ALL.len()];
@@ -239,6 +272,67 @@ fn other_ways_to_write_the_same_are_refused() {
         assert_eq!(parse_line(&forged), Err(LineError::Malformed), "{to}");
     }
     assert_eq!(parse_line(&vec![b'x'; 1 << 20]), Err(LineError::TooLong));
+}
+
+/// Lines as an older kv wrote them, byte for byte.
+#[test]
+fn entries_older_than_a_field_are_read_without_it() {
+    let before = r#"{"seq":7,"time_ms":1700000000000,"prev":"DIGEST","kind":"#;
+    for (rest, whole) in [
+        (
+            concat!(
+                r#""connection_made","connection":"acme","provider":"acme","provider_digest":"DIGEST","#,
+                r#""origin":"https://api.acme.dev","secrets":["ACME_KEY"],"uid":1000"#
+            ),
+            r#","setup":{"private":false,"ca":null,"settings":{},"bindings":{"key":"ACME_KEY"}}"#,
+        ),
+        (
+            concat!(
+                r#""connection_edited","connection":"acme","provider":"acme","#,
+                r#""origin":"https://api.acme.dev","secrets":["ACME_KEY"],"uid":1000"#
+            ),
+            concat!(
+                r#","setup":{"private":true,"ca":"DIGEST","settings":{"org":"x"},"bindings":{}},"#,
+                r#""decided":{"allow":["charges.create"],"ask":[],"deny":[],"more":0}"#
+            ),
+        ),
+    ] {
+        let digest = Digest::of(b"x").to_string();
+        for text in [format!("{before}{rest}"), format!("{before}{rest}{whole}")] {
+            let line = with_hash(text.replace("DIGEST", &digest).as_bytes());
+            let entry = parse_line(&line).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert_eq!(entry.line().into_bytes(), line);
+        }
+        // Half of it is no entry of any age.
+        let cut = format!("{before}{rest},\"setup\":{{\"private\":true}}").replace("DIGEST", &digest);
+        assert_eq!(parse_line(&with_hash(cut.as_bytes())), Err(LineError::Malformed));
+    }
+}
+
+#[test]
+fn an_edit_names_what_it_changed_and_counts_the_rest() {
+    let connection = |decisions: &[(String, Suggestion)]| {
+        let mut connection = kv_model::Connection::clone(permit(Effect::Read, "").connection());
+        let named = decisions.iter().map(|(name, decision)| (OperationName::parse(name).unwrap(), *decision));
+        connection.accepted = named.collect();
+        connection
+    };
+    let all = |decision| (0..100).map(|n| (format!("op{n:03}"), decision)).collect::<Vec<_>>();
+    let before = connection(&all(Suggestion::Deny));
+    let mut some = all(Suggestion::Deny);
+    (some[3].1, some[5].1) = (Suggestion::Allow, Suggestion::Ask);
+    let decided = Decided::between(&before, &connection(&some));
+    let names = |names: &[OperationName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!((names(&decided.allow), names(&decided.ask)), (vec!["op003".to_owned()], vec!["op005".to_owned()]));
+    assert_eq!((decided.deny.len(), decided.more), (0, 0));
+    let mut most = all(Suggestion::Ask);
+    most[99].1 = Suggestion::Allow;
+    let decided = Decided::between(&before, &connection(&most));
+    // What was allowed is never among the rest while there is room for it.
+    assert_eq!(names(&decided.allow), ["op099"]);
+    assert_eq!((decided.ask.len(), decided.more), (MAX_NAMED - 1, 36));
+    let lost = Decided::between(&before, &connection(&[]));
+    assert_eq!((lost.deny.len(), lost.more), (MAX_NAMED, 36));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod calls;
 mod crash;
 mod disk;
 mod failures;
+mod faults;
 mod folder;
 mod form;
 mod reading;

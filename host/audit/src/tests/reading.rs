@@ -2,7 +2,7 @@ use kv_model::{ConnectionName, OperationName, PrincipalName};
 
 use super::calls::permit_for;
 use super::*;
-use crate::read::entries_of;
+use crate::read::{entries_of, whole_of};
 use crate::{Ending, Filter, ReadError, Record};
 
 /// Two agents, one call each that ends well, one that ends badly; a refusal; an event in between.
@@ -92,4 +92,70 @@ fn a_line_that_is_no_entry_is_an_error_in_its_place() {
     assert!(matches!(&read[1], Ok(entry) if matches!(entry.record, Record::Segment(_))));
     assert!(matches!(read[2], Err(ReadError::Line { line: 3, .. })));
     assert!(read[3..].iter().all(Result::is_ok));
+}
+
+/// As many calls as fill several segments, of two agents in turn.
+fn long(calls: u64) -> MemoryDisk {
+    let disk = MemoryDisk::default();
+    let log = open_with(&disk, small_segments());
+    for call in 0..calls {
+        let agent = if call % 3 == 0 { "codex" } else { "claude" };
+        let (_recorded, pending) = block_on(log.record_intent(permit_for(agent, Effect::Read, ""), T0 + call)).unwrap();
+        log.record_event(event(1), T0 + call).unwrap();
+        log.record_outcome(pending, outcome(), T0 + call).unwrap();
+    }
+    disk
+}
+
+fn seqs(entries: crate::Entries) -> Vec<u64> {
+    entries.map(|entry| entry.unwrap().seq).collect()
+}
+
+#[test]
+fn the_newest_that_fit_are_the_end_of_all_that_fit() {
+    let disk = long(40);
+    let codex = Filter { agent: Some(PrincipalName::parse("codex").unwrap()), ..Filter::default() };
+    let late = Filter { since_ms: Some(T0 + 20), until_ms: Some(T0 + 30), ..Filter::default() };
+    let failed = Filter { ending: Some(Ending::Failed), ..Filter::default() };
+    assert!(disk.files().len() > 5);
+    for filter in [Filter::default(), codex, late, failed] {
+        let all = seqs(entries_of(Box::new(disk.clone()), filter.clone()).unwrap());
+        assert_eq!(seqs(whole_of(Box::new(disk.clone()), filter.clone(), None).unwrap()), all);
+        for last in 0..=all.len() + 1 {
+            let newest = seqs(whole_of(Box::new(disk.clone()), filter.clone(), Some(last as u64)).unwrap());
+            assert_eq!(newest, all[all.len().saturating_sub(last)..], "{last} of {filter:?}");
+        }
+    }
+}
+
+#[test]
+fn the_newest_entries_cost_the_last_segments_only() {
+    let mut files = long(40).files();
+    let last = *files.keys().last().unwrap();
+    // Whoever reads any other segment than the last two trips over these.
+    for segment in 1..last - 1 {
+        files.insert(segment, b"no entry\n".to_vec());
+    }
+    let disk = MemoryDisk::with(files);
+    assert_eq!(whole_of(Box::new(disk.clone()), Filter::default(), Some(3)).unwrap().count(), 3);
+    assert!(matches!(
+        whole_of(Box::new(disk), Filter::default(), None),
+        Err(ReadError::Line { segment: 1, line: 1, .. })
+    ));
+}
+
+#[test]
+fn what_is_written_meanwhile_is_for_the_next_reading() {
+    let disk = MemoryDisk::default();
+    let log = open(&disk);
+    let agent = Filter { agent: Some(PrincipalName::parse("claude").unwrap()), ..Filter::default() };
+    let (_recorded, pending) = block_on(log.record_intent(permit(Effect::Read, ""), T0)).unwrap();
+    let mut first = whole_of(Box::new(disk.clone()), agent.clone(), None).unwrap();
+    log.record_outcome(pending, outcome(), T0).unwrap();
+    assert_eq!(first.by_ref().map(|entry| entry.unwrap().seq).collect::<Vec<_>>(), [2]);
+    let (seen, open) = first.into_rest();
+    // The outcome names no agent: its intent does, which was read before.
+    let next = Filter { from_seq: seen + 1, ..agent };
+    let rest = crate::Entries::after(entries_of(Box::new(disk), next).unwrap(), open);
+    assert_eq!(seqs(rest), [3]);
 }

@@ -108,6 +108,7 @@ impl Lab {
             settings: BTreeMap::new(),
             bindings: BTreeMap::from([(SlotName::parse("key").unwrap(), self.secret("KEY"))]),
             accepted: BTreeMap::from([allow("things.read"), allow("things.write")]),
+            effects: BTreeMap::new(),
             created_ms: NOW,
         }
     }

@@ -77,34 +77,62 @@ fn decode(text: &str) -> Result<String, RequestError> {
 
 /// A JSON object as form pairs: `{"items": [{"price": "p"}]}` becomes `items[0][price]=p`. A null becomes the empty
 /// text, which to such services means "unset". Empty objects and arrays vanish, except at `[]`, where the empty text
-/// says "none". `None` for anything but an object.
-pub fn flatten_form(value: &Value) -> Option<Vec<(String, String)>> {
-    let object = value.as_object()?;
+/// says "none". Anything but an object is refused, and so is a name that is empty or holds a bracket: it would be
+/// another spelling of a nested field, one that whoever looks at the JSON does not see.
+pub fn flatten_form(value: &Value) -> Result<Vec<(String, String)>, RequestError> {
+    let object = value.as_object().ok_or(RequestError::FormBody)?;
     let mut pairs = Vec::new();
-    for (key, value) in object {
-        flatten_into(key.clone(), value, &mut pairs);
+    for (name, value) in object {
+        let place = Place { key: String::new(), pointer: String::new() };
+        flatten_into(place.member(name)?, value, &mut pairs)?;
     }
-    Some(pairs)
+    Ok(pairs)
 }
 
-fn flatten_into(key: String, value: &Value, pairs: &mut Vec<(String, String)>) {
-    match value {
-        Value::Null => pairs.push((key, String::new())),
-        Value::Bool(value) => pairs.push((key, value.to_string())),
-        Value::Number(value) => pairs.push((key, value.to_string())),
-        Value::String(value) => pairs.push((key, value.clone())),
-        Value::Array(values) if values.is_empty() => pairs.push((key, String::new())),
-        Value::Array(values) => {
-            for (index, value) in values.iter().enumerate() {
-                flatten_into(format!("{key}[{index}]"), value, pairs);
-            }
+/// Where a value stands: in the form, and in the JSON.
+struct Place {
+    key: String,
+    pointer: String,
+}
+
+impl Place {
+    fn member(&self, name: &str) -> Result<Self, RequestError> {
+        let pointer = format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"));
+        if name.is_empty() || name.contains(['[', ']']) {
+            return Err(RequestError::FormName { pointer: shown(&pointer) });
+        }
+        let key = if self.key.is_empty() { name.to_owned() } else { format!("{}[{name}]", self.key) };
+        Ok(Self { key, pointer })
+    }
+
+    fn element(&self, index: usize) -> Self {
+        Self { key: format!("{}[{index}]", self.key), pointer: format!("{}/{index}", self.pointer) }
+    }
+}
+
+fn flatten_into(place: Place, value: &Value, pairs: &mut Vec<(String, String)>) -> Result<(), RequestError> {
+    let text = match value {
+        Value::Array(values) if !values.is_empty() => {
+            return values
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, value)| flatten_into(place.element(index), value, pairs));
         }
         Value::Object(object) => {
-            for (name, value) in object {
-                flatten_into(format!("{key}[{name}]"), value, pairs);
-            }
+            return object.iter().try_for_each(|(name, value)| flatten_into(place.member(name)?, value, pairs));
         }
-    }
+        Value::Array(_) | Value::Null => String::new(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(value) => value.clone(),
+    };
+    pairs.push((place.key, text));
+    Ok(())
+}
+
+/// A caller's text in an error: one line, and not all of it.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }
 
 /// Checks and encodes a provider's body.
@@ -176,10 +204,7 @@ fn quoted(name: &str) -> Result<String, RequestError> {
 }
 
 fn find<'a>(attachments: &'a [Attachment], name: &str) -> Result<&'a Attachment, RequestError> {
-    attachments
-        .iter()
-        .find(|attachment| attachment.name == name)
-        .ok_or_else(|| RequestError::Attachment(name.chars().filter(|c| !c.is_control()).take(80).collect()))
+    attachments.iter().find(|attachment| attachment.name == name).ok_or_else(|| RequestError::Attachment(shown(name)))
 }
 
 /// `type/subtype` with parameters, visible ASCII, under 200 bytes.
@@ -190,9 +215,5 @@ pub(super) fn check_media_type(text: &str) -> Result<(), RequestError> {
     let fine = text.len() < 200
         && text.bytes().all(|b| (0x20..0x7f).contains(&b))
         && essence.split_once('/').is_some_and(|(main, sub)| token(main) && token(sub));
-    if fine {
-        Ok(())
-    } else {
-        Err(RequestError::MediaType(text.chars().filter(|c| !c.is_control()).take(80).collect()))
-    }
+    if fine { Ok(()) } else { Err(RequestError::MediaType(shown(text))) }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 pub use self::encode::{encode_form, flatten_form};
 pub(crate) use self::headers::{check_header_value, is_settable_header};
 use crate::{
-    Attachment, BodyEncoding, CallId, Digest, Effect, Endpoint, HeaderSource, Manifest, Method, OperationName,
+    Attachment, BodyEncoding, CallId, Digest, Effect, Endpoint, HeaderSource, Manifest, Matched, Method, OperationName,
     PathError, Scheme, SchemeName, Segments, SettingName, Sha256,
 };
 
@@ -86,7 +86,7 @@ pub struct RawRequest {
 pub enum RawBody {
     #[default]
     Empty,
-    /// Goes out as the manifest says: JSON, or a form.
+    /// Goes out as the endpoint or else the manifest says: JSON, or a form.
     Json(Value),
     /// Goes out as it is, with this media type.
     Bytes { media_type: String, data: Bytes },
@@ -101,8 +101,11 @@ pub enum RequestError {
     BodyTooLarge { bytes: usize },
     #[error("the header `{name}` cannot be set: {why}")]
     Header { name: String, why: &'static str },
-    #[error("the body is no JSON object or array, and this service takes forms")]
+    #[error("the body is no JSON object, and this endpoint takes forms")]
     FormBody,
+    /// In a form, brackets are what nests: such a name would be a second spelling of another field.
+    #[error("the name at `{pointer}` is empty or has a bracket in it; nest objects and arrays instead")]
+    FormName { pointer: String },
     #[error("the provider's JSON body is not JSON")]
     JsonBody,
     #[error("`{0}` is no media type")]
@@ -128,7 +131,7 @@ impl RequestError {
         match self {
             RequestError::Attachment(_) => "request.attachment",
             RequestError::BodyTooLarge { .. } => "request.body_too_large",
-            RequestError::FormBody | RequestError::JsonBody => "request.body",
+            RequestError::FormBody | RequestError::FormName { .. } | RequestError::JsonBody => "request.body",
             RequestError::Header { .. } => "request.header",
             RequestError::MediaType(_) => "request.media_type",
             RequestError::Method(_) => "request.method",
@@ -169,6 +172,13 @@ struct Context<'a> {
     settings: &'a [(SettingName, String)],
 }
 
+/// A method and a path that an endpoint lists.
+struct Listed<'a> {
+    method: Method,
+    path: Segments,
+    matched: Matched<'a>,
+}
+
 impl HttpRequest {
     /// From a provider's request.
     pub fn from_provider(
@@ -179,8 +189,7 @@ impl HttpRequest {
         attachments: &[Attachment],
     ) -> Result<Self, RequestError> {
         let context = Context { manifest, call, settings };
-        let method = method(&parts.method)?;
-        let path = Segments::new(parts.path).map_err(RequestError::Path)?;
+        let listed = context.listed(&parts.method, Segments::new(parts.path).map_err(RequestError::Path)?)?;
         let auth = parts
             .auth
             .iter()
@@ -193,7 +202,7 @@ impl HttpRequest {
             })
             .collect::<Result<_, _>>()?;
         let body = encode::provider_body(parts.body, call, attachments)?;
-        context.finish(method, path, parts.query, parts.headers, body, auth)
+        context.finish(listed, parts.query, parts.headers, body, auth)
     }
 
     /// From a caller's raw request.
@@ -204,12 +213,11 @@ impl HttpRequest {
         settings: &[(SettingName, String)],
     ) -> Result<Self, RequestError> {
         let context = Context { manifest, call, settings };
-        let method = method(&raw.method)?;
         let (path, mut query) = match raw.path.split_once('?') {
             Some((path, query)) => (path, encode::parse_query(query)?),
             None => (raw.path.as_str(), Vec::new()),
         };
-        let path = Segments::parse(path).map_err(RequestError::Path)?;
+        let listed = context.listed(&raw.method, Segments::parse(path).map_err(RequestError::Path)?)?;
         query.extend(raw.query);
         let auth = manifest
             .default_auth
@@ -223,17 +231,17 @@ impl HttpRequest {
                 encode::check_media_type(&media_type)?;
                 EncodedBody { media_type: Some(media_type), data }
             }
-            RawBody::Json(value) => match manifest.body {
+            RawBody::Json(value) => match listed.matched.endpoint.body.unwrap_or(manifest.body) {
                 BodyEncoding::Json => {
                     EncodedBody { media_type: Some(encode::JSON.into()), data: value.to_string().into() }
                 }
                 BodyEncoding::Form => {
-                    let pairs = flatten_form(&value).ok_or(RequestError::FormBody)?;
+                    let pairs = flatten_form(&value)?;
                     EncodedBody { media_type: Some(encode::FORM.into()), data: encode_form(&pairs).into() }
                 }
             },
         };
-        context.finish(method, path, query, raw.headers, body, auth)
+        context.finish(listed, query, raw.headers, body, auth)
     }
 
     pub fn method(&self) -> Method {
@@ -308,22 +316,28 @@ impl HttpRequest {
     }
 }
 
-impl Context<'_> {
-    /// The checks that every request goes through, whoever made it.
-    fn finish(
-        &self,
-        method: Method,
-        path: Segments,
-        query: Vec<(String, String)>,
-        headers: Vec<(String, String)>,
-        body: EncodedBody,
-        auth: Vec<(SchemeName, Arc<Scheme>)>,
-    ) -> Result<HttpRequest, RequestError> {
+impl<'a> Context<'a> {
+    /// The endpoint that the request is, or a refusal that names the nearest.
+    fn listed(&self, method: &str, path: Segments) -> Result<Listed<'a>, RequestError> {
+        let method = parse_method(method)?;
         let Some(matched) = self.manifest.endpoint(method, &path) else {
             let path = path.encode();
             let nearest = self.manifest.nearest(method, &path, 3).into_iter().map(ToString::to_string).collect();
             return Err(RequestError::Unlisted { method, path, nearest });
         };
+        Ok(Listed { method, path, matched })
+    }
+
+    /// The checks that every request goes through, whoever made it.
+    fn finish(
+        &self,
+        listed: Listed<'_>,
+        query: Vec<(String, String)>,
+        headers: Vec<(String, String)>,
+        body: EncodedBody,
+        auth: Vec<(SchemeName, Arc<Scheme>)>,
+    ) -> Result<HttpRequest, RequestError> {
+        let Listed { method, path, matched } = listed;
         if body.data.len() > MAX_BODY_BYTES {
             return Err(RequestError::BodyTooLarge { bytes: body.data.len() });
         }
@@ -373,6 +387,6 @@ impl Context<'_> {
     }
 }
 
-fn method(text: &str) -> Result<Method, RequestError> {
+fn parse_method(text: &str) -> Result<Method, RequestError> {
     Method::parse(text).ok_or_else(|| RequestError::Method(text.chars().filter(|c| !c.is_control()).take(20).collect()))
 }

@@ -23,7 +23,9 @@ fn manifest(body: &str) -> Manifest {
         "allowed-headers": ["acme-beta"],
         "endpoints": [
             {"method": "GET", "path": "/v1/things", "operation": "things.list"},
-            {"method": "POST", "path": "/v1/things/{id}", "operation": "things.update"}
+            {"method": "POST", "path": "/v1/things/{id}", "operation": "things.update"},
+            {"method": "POST", "path": "/v2/things/{id}", "operation": "things.update", "body": "json"},
+            {"method": "POST", "path": "/v3/things/{id}", "operation": "things.update", "body": "form"}
         ],
         "operations": [
             {"name": "things.list", "effect": "read", "suggest": "allow"},
@@ -143,7 +145,7 @@ fn a_provider_cannot_set_what_a_scheme_sets_nor_name_what_is_not_there() {
 fn forms_and_multipart() {
     let value = json!({"a": {"b": [{"c": 1}, {"c": true}]}, "d": null, "e": "x&y= é", "f": [], "g": {}});
     assert_eq!(encode_form(&flatten_form(&value).unwrap()), "a[b][0][c]=1&a[b][1][c]=true&d=&e=x%26y%3D+%C3%A9&f=");
-    assert_eq!(flatten_form(&json!([1])), None);
+    assert_eq!(flatten_form(&json!([1])), Err(RequestError::FormBody));
 
     let attachment = Attachment { name: "f".into(), media_type: "audio/wav".into(), data: "RIFF".into() };
     let parts = vec![
@@ -167,16 +169,44 @@ fn forms_and_multipart() {
 }
 
 #[test]
-fn a_form_service_gets_forms() {
-    let raw = RawRequest {
-        method: "POST".into(),
-        path: "/v1/things/x".into(),
-        body: RawBody::Json(json!({"items": [{"price": "p"}]})),
-        ..Default::default()
-    };
-    let request = HttpRequest::from_caller(raw, &manifest("form"), call(), &[]).unwrap();
-    assert_eq!(request.body().data, "items[0][price]=p");
-    assert_eq!(request.body().media_type.as_deref(), Some("application/x-www-form-urlencoded"));
+fn an_endpoint_gets_the_encoding_that_it_or_else_its_manifest_names() {
+    let (form, json) =
+        (("application/x-www-form-urlencoded", "a[0][b]=c"), ("application/json", r#"{"a":[{"b":"c"}]}"#));
+    for (manifest_says, path, wanted) in [
+        ("form", "/v1/things/x", form),
+        ("form", "/v2/things/x", json),
+        ("form", "/v3/things/x", form),
+        ("json", "/v1/things/x", json),
+        ("json", "/v2/things/x", json),
+        ("json", "/v3/things/x", form),
+    ] {
+        let raw = RawRequest {
+            method: "POST".into(),
+            path: path.into(),
+            body: RawBody::Json(json!({"a": [{"b": "c"}]})),
+            ..Default::default()
+        };
+        let request = HttpRequest::from_caller(raw, &manifest(manifest_says), call(), &[]).unwrap();
+        let sent = (request.body().media_type.as_deref().unwrap(), std::str::from_utf8(&request.body().data).unwrap());
+        assert_eq!(sent, wanted, "{manifest_says} {path}");
+    }
+}
+
+#[test]
+fn a_field_of_a_form_has_one_spelling() {
+    for (value, pointer) in [
+        (json!({"a[b]": 1}), "/a[b]"),
+        (json!({"a": {"b]": 1}}), "/a/b]"),
+        (json!({"a": [{"": 1}]}), "/a/0/"),
+        (json!({"": {}}), "/"),
+        (json!({"a/~": {"[": null}}), "/a~1~0/["),
+    ] {
+        let refused = flatten_form(&value).unwrap_err();
+        assert_eq!(refused, RequestError::FormName { pointer: pointer.into() }, "{value}");
+        assert!(refused.to_string().contains(pointer) && refused.code() == "request.body");
+    }
+    // In a body that goes out as JSON they are names like others.
+    assert!(raw("POST", "/v1/things/x", &[], RawBody::Json(json!({"a[b]": 1}))).is_ok());
 }
 
 #[test]
@@ -194,6 +224,16 @@ fn the_digest_tells_requests_apart() {
 }
 
 proptest! {
+    /// No two members of a JSON object become one field of a form.
+    #[test]
+    fn fields_of_a_form_are_apart(names in proptest::collection::hash_set("[a-c\\[\\]]{0,3}", 1..5), inner in "[a-c]{1,2}") {
+        let object = names.iter().map(|name| (name.clone(), json!({inner.clone(): [1, {"x": 2}], "y": 3})));
+        if let Ok(pairs) = flatten_form(&Value::Object(object.collect())) {
+            let keys: std::collections::HashSet<_> = pairs.iter().map(|(key, _)| key).collect();
+            prop_assert_eq!(keys.len(), pairs.len());
+        }
+    }
+
     /// No value of a caller's becomes structure of the query.
     #[test]
     fn query_values_stay_values(key in "\\PC{1,20}", value in any::<String>()) {

@@ -32,7 +32,7 @@ pub struct Manifest {
     pub auth: BTreeMap<SchemeName, Arc<Scheme>>,
     /// The schemes of a raw call, in order.
     pub default_auth: Vec<SchemeName>,
-    /// How a raw call's JSON body goes out.
+    /// How a raw call's JSON body goes out, unless the endpoint says otherwise.
     pub body: BodyEncoding,
     /// Headers that the host adds to every request that has none of the name.
     pub headers: Vec<RequestHeader>,
@@ -142,6 +142,9 @@ pub struct Endpoint {
     pub operation: OperationName,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<RequestHeader>,
+    /// How a raw call's JSON body goes out here, where that is not as [`Manifest::body`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<BodyEncoding>,
 }
 
 #[derive(Debug)]

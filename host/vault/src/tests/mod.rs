@@ -4,7 +4,9 @@
 mod backoff;
 mod bits;
 mod crash;
+mod faults;
 mod life;
+mod memory;
 mod places;
 mod random_operations;
 mod residue;

@@ -15,6 +15,8 @@ pub(super) const AGENT: &str = "claude-code";
 
 const BEGIN: &str = "<!-- kv:begin -->";
 const END: &str = "<!-- kv:end -->";
+/// How the rules about kv's own files end.
+const OWN: &str = "/kv/**)";
 const INSTRUCTIONS: &str = "\
 ## Credentials
 
@@ -54,8 +56,8 @@ impl Places {
         Ok(vec![self.add_server(program, force)?, self.add_rules(kv)?, self.add_instructions()?])
     }
 
-    pub(super) fn undo(&self) -> Result<Vec<Change>, Problem> {
-        Ok(vec![self.remove_server()?, self.remove_rules()?, self.remove_instructions()?])
+    pub(super) fn undo(&self, kv: &Home) -> Result<Vec<Change>, Problem> {
+        Ok(vec![self.remove_server()?, self.remove_rules(kv)?, self.remove_instructions()?])
     }
 
     fn add_server(&self, program: &Path, force: bool) -> Result<Change, Problem> {
@@ -114,17 +116,20 @@ impl Places {
 
     /// Takes away the rules that only kv writes. Those about `.env` files stay: they are good without kv, and may have
     /// been there before.
-    fn remove_rules(&self) -> Result<Change, Problem> {
+    fn remove_rules(&self, kv: &Home) -> Result<Change, Problem> {
         let before = read(&self.settings)?;
         let root = parse(&self.settings, before.as_deref())?;
         let deny = root
             .object_value()
             .and_then(|object| object.object_value("permissions"))
             .and_then(|object| object.array_value("deny"));
+        let rules = rules(kv);
         for element in deny.iter().flat_map(|deny| deny.elements()) {
             let ours = element
                 .to_serde_value()
-                .and_then(|value| value.as_str().map(|rule| rule.ends_with("/kv/**)")))
+                .and_then(|value| {
+                    value.as_str().map(|rule| rule.ends_with(OWN) && rules.iter().any(|ours| ours == rule))
+                })
                 .unwrap_or(false);
             if ours {
                 element.remove();
@@ -153,8 +158,13 @@ impl Places {
         let after = match fence(&self.instructions, &text)? {
             Some((start, end)) => {
                 let kept = text.get(..start).unwrap_or_default().trim_end_matches('\n');
-                let rest = text.get(end..).unwrap_or_default();
-                if kept.is_empty() { rest.to_owned() } else { format!("{kept}\n{rest}") }
+                let rest = text.get(end..).unwrap_or_default().trim_start_matches('\n');
+                // What stood around the block were two paragraphs, and stays two.
+                match (kept.is_empty(), rest.is_empty()) {
+                    (true, _) => rest.to_owned(),
+                    (false, true) => format!("{kept}\n"),
+                    (false, false) => format!("{kept}\n\n{rest}"),
+                }
             }
             None => text,
         };
@@ -173,7 +183,7 @@ fn rules(kv: &Home) -> Vec<String> {
     // `//` begins an absolute path in these rules.
     for directory in [&kv.data, &kv.state] {
         let rule = format!("Read(/{}/**)", directory.display());
-        if rule.ends_with("/kv/**)") {
+        if rule.ends_with(OWN) {
             rules.push(rule);
         }
     }

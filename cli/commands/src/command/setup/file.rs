@@ -74,6 +74,11 @@ impl Change {
         out
     }
 
+    /// Whether there is something to back up.
+    pub(super) fn replaces(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Backs the file up and replaces it in one step, if it is still what was read.
     pub(super) fn apply(&self, backups: &Path) -> Result<(), Problem> {
         if read(&self.path)? != self.before {

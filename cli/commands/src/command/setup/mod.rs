@@ -5,6 +5,8 @@ mod claude_code;
 mod file;
 mod probe;
 
+use std::path::Path;
+
 use super::Context;
 use crate::arguments::{Setup, SetupAgent};
 use crate::problem::Problem;
@@ -17,7 +19,7 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Probl
         SetupAgent::ClaudeCode => claude_code::Places::from_env()?,
     };
     let changes = match arguments.undo {
-        true => agent.undo()?,
+        true => agent.undo(&context.home)?,
         false => agent.setup(&program, &context.home, arguments.force)?,
     };
     let changes: Vec<_> = changes.into_iter().filter(Change::changes_something).collect();
@@ -36,18 +38,35 @@ pub(super) async fn run(context: &Context, arguments: Setup) -> Result<(), Probl
         change.apply(&context.home.backups())?;
     }
     if arguments.undo {
-        return context.output.show(&summary(&changes, true), |_| {
-            "taken back; a running Claude Code notices at its next start".to_owned()
+        return context.output.show(&summary(&changes, true), |_| match changes.is_empty() {
+            true => "taken back nothing: there is nothing of kv's".to_owned(),
+            false => format!(
+                "taken back from {}; a running Claude Code notices at its next start",
+                count(&context.home.backups(), &changes)
+            ),
         });
     }
     let tools = probe::list_tools(&program, claude_code::AGENT).await?;
     context.output.show(&summary(&changes, true), |_| {
         format!(
-            "changed    {} files (backups in {})\ntest       kv answered the way Claude Code will ask, with {tools} tools\nRestart Claude Code to use them.",
-            changes.len(),
-            context.home.backups().display()
+            "changed    {}\ntest       kv answered the way Claude Code will ask, with {tools} tools\nRestart Claude Code to use them.",
+            count(&context.home.backups(), &changes)
         )
     })
+}
+
+/// How many files, and where those are kept that were there before.
+fn count(backups: &Path, changes: &[Change]) -> String {
+    let files = match changes.len() {
+        0 => return "nothing".to_owned(),
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    match changes.iter().filter(|change| change.replaces()).count() {
+        0 => files,
+        kept if kept == changes.len() => format!("{files} (backups in {})", backups.display()),
+        kept => format!("{files} (backups of {kept} in {}; the rest is new)", backups.display()),
+    }
 }
 
 fn summary(changes: &[Change], applied: bool) -> serde_json::Value {

@@ -50,6 +50,17 @@ fn the_closest_endpoint_counts_and_a_delete_is_no_read() {
 }
 
 #[test]
+fn an_endpoint_may_have_an_encoding_of_its_own_and_keeps_it_when_written() {
+    let mut document = document();
+    document["endpoints"][1]["body"] = json!("form");
+    let manifest = Manifest::parse(document.to_string().as_bytes()).unwrap();
+    let bodies: Vec<_> = manifest.endpoints.iter().map(|endpoint| endpoint.body).collect();
+    assert_eq!((manifest.body, bodies), (BodyEncoding::Json, vec![None, Some(BodyEncoding::Form), None]));
+    let written = serde_json::to_value(&manifest.endpoints).unwrap();
+    assert_eq!((&written[0].get("body"), &written[1]["body"]), (&None, &json!("form")));
+}
+
+#[test]
 fn says_what_is_wrong() {
     for (change, wanted) in [
         (
@@ -69,6 +80,7 @@ fn says_what_is_wrong() {
         (Box::new(|d| d["headers"][0]["name"] = json!("transfer-encoding")), "no provider may set"),
         (Box::new(|d| d["allowed-headers"] = json!(["cookie"])), "may set this header"),
         (Box::new(|d| d["endpoints"][0]["operation"] = json!("none")), "no operation"),
+        (Box::new(|d| d["endpoints"][0]["body"] = json!("xml")), "xml"),
         (Box::new(|d| d["endpoints"][1]["path"] = json!("/v1/things/{other}")), "listed twice"),
         (Box::new(|d| d["operations"][1]["name"] = json!("things.get")), "another operation"),
         (Box::new(|d| d["title"] = json!("a\u{202e}b")), "invisible"),
