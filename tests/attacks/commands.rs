@@ -201,7 +201,9 @@ fn signals_and_exit_codes() {
         let script =
             format!("trap 'echo got {name}; exit 40' {name}; echo ready; while :; do read x || sleep 0.01; done");
         // A group of its own: in that of a terminal, the terminal itself would tell the command.
-        let mut running = run(&kv, &[], &script, |command| drop(command.process_group(0)));
+        let mut running = run(&kv, &[], &script, |command| {
+            command.process_group(0);
+        });
         assert_eq!(running.line().as_deref(), Some("ready\n"));
         kill_process(Pid::from_raw(running.pid().cast_signed()).unwrap(), signal).unwrap();
         let ran = running.end();
@@ -235,7 +237,7 @@ fn its_own_failures_are_told_from_the_commands() {
     };
     ends(&rows);
     kv.run(["lock"]).ok();
-    rows = vec![(vec!["--no-secrets"], "needs_human")];
+    rows = vec![(vec!["--no-secrets"], "locked")];
     ends(&rows);
     kv.unlock();
     // The same numbers from a command are the command's.
@@ -320,7 +322,7 @@ fn output_is_not_held_back() {
     assert!(!base64(first.value.as_bytes()).is_empty());
 }
 
-/// A lock ends what was handed out: the run goes on, but what it prints can no longer be masked, and so is not shown.
+/// A lock ends what was handed out: what the command prints can no longer be masked, so it is not shown and the command ends.
 #[test]
 fn a_lock_during_a_run() {
     let (kv, _, _) = with_secrets();
@@ -328,9 +330,14 @@ fn a_lock_during_a_run() {
     assert_eq!(running.line().as_deref(), Some("before\n"));
     kv.run(["lock"]).ok();
     running.say("go\n");
-    // Whether the command is ended or its output withheld: the value does not come out. The end of the test looks.
+    // That the value does not come out, the end of the test looks for.
     let ran = running.end();
-    assert!(!ran.stdout.contains("kvcanary"), "{ran:?}");
+    assert_eq!((ran.code, ran.stdout.as_str()), (125, ""), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the vault was locked") && ran.stderr.contains("the command was ended"),
+        "{}",
+        ran.stderr
+    );
     eventually("the daemon", || (kv.run(["status"]).code == 0).then_some(()));
 }
 

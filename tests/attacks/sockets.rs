@@ -3,14 +3,17 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
+use kv_fakes::{Script, Step};
 use serde_json::json;
 
-use crate::harness::{Answer, Door, Kv, Wire, all_right, eventually, request};
+use crate::harness::{Answer, Canary, Door, Kv, Part, Wire, all_right, eventually, request};
 
 /// I01: JSON that is not, or that two readers would read in two ways. The connection is kept: its framing was right.
 #[test]
@@ -167,40 +170,348 @@ fn a_head_that_does_not_come() {
         .collect();
     kv.run(["status"]).ok();
     let begun = std::time::Instant::now();
+    // Neither one that has said nothing yet nor one between two requests is a slow head.
+    let mut fresh = Wire::connect(&kv, Door::Agent);
+    let mut between = Wire::connect(&kv, Door::Agent);
+    let status = request("GET", "/v1/status", &[], b"");
+    between.send(&status).unwrap();
+    assert_eq!(Answer::read(&mut between).unwrap().outcome, "result");
     for wire in &mut slow {
         let mut rest = Vec::new();
         wire.stream.read_to_end(&mut rest).expect("it is closed in time");
     }
     assert!(begun.elapsed().as_secs() < 25, "{:?}", begun.elapsed());
+    for wire in [&mut fresh, &mut between] {
+        wire.send(&status).unwrap();
+        assert_eq!(Answer::read(wire).expect("an idle connection is kept").outcome, "result");
+    }
 }
 
-/// I03, I06: requests in a row on one connection are answered in order. A caller that closes its half has gone.
+/// I03: requests in a row on one connection are answered in order.
 #[test]
-fn requests_in_a_row_and_a_half_closed_caller() {
+fn requests_in_a_row() {
     let kv = Kv::unlocked();
-    let openai = kv.openai();
-    let ask = |text: &str| {
-        let body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": text }] });
-        let call = json!({ "connection": "openai", "operation": "chat.completions.create", "input": body }).to_string();
-        request("POST", "/v1/call", &[], call.as_bytes())
-    };
+    let _openai = kv.openai();
     let mut wire = Wire::connect(&kv, Door::Agent);
-    wire.send((0..5).flat_map(|n| ask(&format!("number {n}."))).collect::<Vec<u8>>()).unwrap();
+    wire.send((0..5).flat_map(|n| chat(&format!("number {n}."))).collect::<Vec<u8>>()).unwrap();
     for n in 0..5 {
         let answer = Answer::read(&mut wire).unwrap().forwarded(200);
         assert!(answer.text().contains(&format!("number {n}.")), "{}", answer.gist());
     }
     wire.stream.shutdown(Shutdown::Write).unwrap();
     assert!(Answer::read(&mut wire).is_none());
+}
+
+/// I06: a caller that closes its half after its request is still owed the answer, however long that takes. One that closes
+/// both has gone, and its call with it.
+#[test]
+fn a_half_closed_caller_is_answered() {
+    let kv = Kv::unlocked();
+    let openai = kv.openai();
     let mut wire = Wire::connect(&kv, Door::Agent);
-    wire.send(ask("half")).unwrap();
+    wire.send(chat("half a farewell")).unwrap();
     wire.stream.shutdown(Shutdown::Write).unwrap();
-    let answered = Answer::read(&mut wire).is_some();
-    // A caller that goes while its intent is being written leaves that behind, and nothing was sent. What was sent has
-    // its outcome.
-    kv.trail_is_odd();
-    eventually("the outcome", || (kv.trail_of("outcome").len() >= openai.request_count()).then_some(()));
-    assert!(answered || openai.request_count() <= 6);
+    let answer = Answer::read(&mut wire).expect("an answer").forwarded(200);
+    assert!(answer.text().contains("half a farewell"), "{}", answer.gist());
+    assert!(Answer::read(&mut wire).is_none(), "the connection ends with its answer");
+    // While the answer is only beginning.
+    let slow = kv.scripted(
+        "slow",
+        Script::then([
+            Step::send(EVENTS),
+            Step::Rest(Duration::from_millis(1500)),
+            Step::send("data: last\n\n"),
+            Step::Close,
+        ]),
+    );
+    let mut wire = begin(&kv, "slow");
+    wire.stream.shutdown(Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    let end = loop {
+        match wire.part() {
+            Part::Data(data) => rest.extend(data),
+            end => break end,
+        }
+    };
+    assert!(rest.ends_with(b"data: last\n\n") && end == Part::End(Vec::new()), "{end:?} after {rest:?}");
+    // Half first, and then the rest.
+    let hanging = kv.scripted("hanging", Script::then([Step::send(EVENTS), Step::Hang]));
+    let wire = begin(&kv, "hanging");
+    wire.stream.shutdown(Shutdown::Write).unwrap();
+    drop(wire);
+    eventually("the call's end", || (hanging.open_connections() == 0).then_some(()));
+    eventually("the outcome", || (kv.trail_of("outcome").len() == 3).then_some(()));
+    assert_eq!((openai.request_count(), slow.request_count(), hanging.request_count()), (1, 1, 1));
+}
+
+/// V22: a lock frees what an answer holds also where nobody reads it, and the reader is told when it reads again.
+#[test]
+fn a_reader_that_stalls_keeps_nothing_over_a_lock() {
+    let kv = Kv::unlocked();
+    let endless = "data: and on and on\n\n".repeat(1000);
+    let service = kv.scripted("endless", Script::then([Step::send(EVENTS), Step::endless(endless)]));
+    let mut wire = begin(&kv, "endless");
+    stall(&wire);
+    assert_eq!((service.open_connections(), kv.trail_of("outcome").len()), (1, 0));
+    kv.run(["lock"]).ok();
+    eventually("the connection's end", || (service.open_connections() == 0).then_some(()));
+    let outcome = eventually("the outcome", || kv.trail_of("outcome").pop());
+    assert_eq!(outcome["error"], "egress.locked");
+    assert!(outcome["bytes_in"].as_u64().unwrap() > 0);
+    let error = trailer(&mut wire);
+    assert_eq!((&error["code"], &error["reason"]), (&json!("locked"), &json!("egress.locked")));
+}
+
+/// V22: the mask of a command's output ends with the lock too, whether its command says anything more or not.
+#[test]
+fn a_mask_ends_with_a_lock() {
+    let kv = Kv::unlocked();
+    let run = json!({ "program": "quiet", "secrets": [], "environment": [] }).to_string();
+    let run = kv.ask(Door::Human, "POST", "/v1/run", run.as_bytes()).json()["run"].as_str().unwrap().to_owned();
+    let mut wire = Wire::connect(&kv, Door::Human);
+    let head = "HTTP/1.1\r\nhost: kv\r\nkv-api: 1\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n";
+    wire.send(format!("POST /v1/run/{run}/mask {head}6\r\nhello\n\r\n")).unwrap();
+    wire.head().unwrap();
+    assert_eq!(wire.part(), Part::Data(b"hello\n".into()));
+    kv.run(["lock"]).ok();
+    assert_eq!(trailer(&mut wire)["code"], "locked");
+    // The command's end is told on a connection of its own.
+    let ended = json!({ "exit_code": 0 }).to_string();
+    assert_eq!(kv.ask(Door::Human, "POST", &format!("/v1/run/{run}/end"), ended.as_bytes()).outcome, "result");
+    eventually("the entry", || kv.trail_of("run_ended").pop());
+}
+
+/// Sockets that a service manager holds: taken as they are, in their order, not removed at the end; and whoever stops the
+/// daemon is told that it comes back.
+#[test]
+fn sockets_that_are_handed_over() {
+    let kv = Kv::new();
+    let home = kv.home();
+    DirBuilder::new().recursive(true).mode(0o700).create(&home.runtime).unwrap();
+    let agent = UnixListener::bind(home.agent_socket()).unwrap();
+    let human = UnixListener::bind(home.human_socket()).unwrap();
+    // A shell puts them where a service manager would, and becomes the daemon.
+    let start = |first: &UnixListener, second: &UnixListener| {
+        kv.spawn_daemon(|command| {
+            let log = fs::OpenOptions::new().append(true).open(home.log()).unwrap();
+            let script =
+                "exec 3<&0 4>&1 0</dev/null 1>/dev/null; export LISTEN_FDS=2 LISTEN_PID=$$; exec \"$0\" daemon run";
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", script]).arg(command.get_program()).env_clear().stderr(log);
+            shell.stdin(OwnedFd::from(first.try_clone().unwrap())).stdout(OwnedFd::from(second.try_clone().unwrap()));
+            for (name, value) in command.get_envs() {
+                value.map(|value| shell.env(name, value));
+            }
+            *command = shell;
+        })
+    };
+    assert_eq!(start(&human, &agent).wait().unwrap().code(), Some(1));
+    assert!(kv.log().contains("in this order"), "{}", kv.log());
+    let mut daemon = start(&agent, &human);
+    // Somebody listens already, so the first answer is waited for by asking.
+    let status = kv.run(["status", "--json"]).ok().json();
+    assert_eq!(status["socket_activated"], true, "{status}");
+    // Somebody has to take note of its end, as a service manager does.
+    let end = std::thread::spawn(move || daemon.wait().unwrap().code());
+    let stopped = kv.run(["daemon", "stop"]).ok();
+    assert!(stopped.stdout.contains("starts it again"), "{stopped:?}");
+    assert_eq!(end.join().unwrap(), Some(0));
+    assert!(home.agent_socket().exists() && home.human_socket().exists());
+    // The next one finds them as they were.
+    let mut daemon = start(&agent, &human);
+    assert_eq!(kv.ask(Door::Agent, "GET", "/v1/status", b"").outcome, "result");
+    let end = std::thread::spawn(move || daemon.wait().unwrap().code());
+    assert_eq!(kv.run(["daemon", "stop", "--json"]).ok().json()["socket_activated"], true);
+    assert_eq!(end.join().unwrap(), Some(0));
+}
+
+/// What a person takes away is gone at once, also from answers that are under way; what is only widened goes on.
+#[test]
+fn a_connection_that_is_taken_away_ends_its_answers() {
+    let kv = Kv::unlocked();
+    let service = kv.scripted("taken", Script::then([Step::send(EVENTS), Step::Hang]));
+    let other = kv.scripted("other", Script::then([Step::send(EVENTS), Step::Hang]));
+    let _other = begin(&kv, "other");
+    let edit = |change: &str, operation: &str| {
+        kv.run(["connection", "edit", "taken", change, operation]).ok();
+    };
+    edit("--deny", "files.delete");
+    let mut wire = begin(&kv, "taken");
+    edit("--allow", "files.delete");
+    kv.run_with(["secret", "rotate", "KEY_OF_TAKEN", "--stdin"], &kv.plant(Canary::openai()).value).ok();
+    assert_eq!(service.open_connections(), 1, "an edit that gives more, or a new value, ended it");
+    edit("--deny", "models.list");
+    eventually("the connection's end", || (service.open_connections() == 0).then_some(()));
+    let error = trailer(&mut wire);
+    let denied = (&json!("policy_denied"), &json!("connection_changed"), &json!("yes"));
+    assert_eq!((&error["code"], &error["reason"], &error["sent"]), denied);
+    edit("--allow", "models.list");
+    // A reader that has stalled is no help.
+    kv.key_is_not_counted(&service);
+    let mut wire = begin(&kv, "taken");
+    kv.run(["connection", "remove", "taken", "--yes"]).ok();
+    eventually("the connection's end", || (service.open_connections() == 0).then_some(()));
+    assert_eq!(trailer(&mut wire)["reason"], "connection_changed");
+    let outcomes = kv.trail_of("outcome");
+    assert!(
+        outcomes.len() == 2 && outcomes.iter().all(|outcome| outcome["error"] == "connection_changed"),
+        "{outcomes:?}"
+    );
+    assert_eq!(other.open_connections(), 1, "another connection's answer ended with it");
+}
+
+/// I06: many large requests at once are refused where they would not fit into memory together, and the person's are not.
+#[test]
+fn large_requests_together_have_a_bound() {
+    const CALLERS: usize = 12;
+    let kv = Kv::unlocked();
+    let openai = kv.openai();
+    let before = memory(&kv);
+    // Bodies that are nearly whole, and stay so: none of them is over its own bound.
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let kv = &kv;
+                scope.spawn(move || {
+                    let mut wire = Wire::connect(kv, Door::Agent);
+                    let length = 64 << 20;
+                    let head = format!(
+                        "POST /v1/call HTTP/1.1\r\nhost: kv\r\nkv-api: 1\r\nkv-head-length: 10\r\ncontent-length: {length}\r\n\r\n"
+                    );
+                    wire.send(head).unwrap();
+                    let piece = vec![b'x'; 1 << 20];
+                    // It may be refused, and closed, while we write.
+                    let sent = (0..63).all(|_| wire.send(&piece).is_ok());
+                    // Those whose bytes were all taken sit on them until the others have been refused.
+                    let mut answer = None;
+                    if !sent {
+                        answer = Some(wire.head().map(|_| wire.part()));
+                    }
+                    (sent, answer, wire)
+                })
+            })
+            .collect();
+        let answers: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        assert_eq!(kv.ask(Door::Human, "GET", "/v1/status", b"").outcome, "result");
+        kv.run(["secret", "list"]).ok();
+        answers
+    });
+    let refused = answers.iter().filter(|(sent, ..)| !sent).count();
+    println!("{refused} of {CALLERS} requests of 64 MiB were refused; the daemon took up to {} MiB", peak(&kv) >> 20);
+    assert!(refused >= CALLERS - 4 && refused < CALLERS, "{refused}");
+    for (_, answer, _) in &answers {
+        match answer {
+            Some(Some(Part::Data(body))) => {
+                assert!(String::from_utf8_lossy(body).contains("memory_full"), "{}", String::from_utf8_lossy(body))
+            }
+            // Closed while we were writing: what it said is lost.
+            Some(_) | None => {}
+        }
+    }
+    assert!(peak(&kv) < before + (700 << 20), "the daemon took {} MiB", peak(&kv) >> 20);
+    drop(answers);
+    assert_eq!(openai.request_count(), 0);
+    eventually("memory", || (kv.get("openai", "/v1/models").outcome == "forwarded").then_some(()));
+}
+
+/// I06: ten thousand idle agents, or as many as the test's own limit of files allows: all of them are kept, the person's door
+/// is open, and each costs little.
+#[test]
+fn ten_thousand_idle_agents() {
+    let limit = {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+        getrlimit(Resource::Nofile).current.unwrap_or(1 << 20) as usize
+    };
+    let kv = Kv::unlocked();
+    let openai = kv.openai();
+    kv.get("openai", "/v1/models").forwarded(200);
+    // The other tests of this process need files too. Of the daemon's own, agents get three quarters.
+    let many = 10_000.min(limit / 2).min(limit.saturating_sub(512) / 4 * 3 - 64);
+    let before = memory(&kv);
+    let status = request("GET", "/v1/status", &[], b"");
+    let mut idle = Vec::with_capacity(many);
+    for number in 0..many {
+        let mut wire = Wire::connect(&kv, Door::Agent);
+        wire.send(&status).unwrap();
+        let answer = Answer::read(&mut wire).unwrap_or_else(|| panic!("agent {number} was turned away"));
+        assert_eq!(answer.outcome, "result", "{}", answer.gist());
+        idle.push(wire);
+    }
+    let each = memory(&kv).saturating_sub(before) / many;
+    println!("{many} idle agents after a request each: {each} bytes of the daemon's memory for one");
+    assert!(each < 24 << 10, "{each} bytes for an idle connection");
+    assert_eq!(kv.ask(Door::Human, "GET", "/v1/status", b"").outcome, "result");
+    kv.get("openai", "/v1/models").forwarded(200);
+    kv.run(["secret", "list"]).ok();
+    for wire in idle.iter_mut().step_by(97) {
+        wire.send(&status).unwrap();
+        assert_eq!(Answer::read(wire).expect("it was kept").outcome, "result");
+    }
+    assert_eq!(openai.request_count(), 2);
+}
+
+const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: first\n\n";
+
+fn chat(text: &str) -> Vec<u8> {
+    let body = json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": text }] });
+    let call = json!({ "connection": "openai", "operation": "chat.completions.create", "input": body }).to_string();
+    request("POST", "/v1/call", &[], call.as_bytes())
+}
+
+/// A call whose answer has begun and is not over.
+#[track_caller]
+fn begin<'a>(kv: &'a Kv, connection: &str) -> Wire<'a> {
+    let call = json!({ "connection": connection, "method": "GET", "path": "/v1/models" }).to_string();
+    let mut wire = Wire::connect(kv, Door::Agent);
+    wire.send(request("POST", "/v1/api", &[], call.as_bytes())).unwrap();
+    wire.head().expect("an answer");
+    assert!(matches!(wire.part(), Part::Data(_)));
+    wire
+}
+
+/// Waits until so much is left unread that nothing more comes.
+fn stall(wire: &Wire<'_>) {
+    let unread = || rustix::io::ioctl_fionread(&wire.stream).unwrap();
+    let (mut last, mut same) = (0, 0);
+    eventually("a full socket", || {
+        let now = unread();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        (now > 0 && same > 100).then_some(())
+    });
+}
+
+/// The error with which an answer breaks off.
+#[track_caller]
+fn trailer(wire: &mut Wire<'_>) -> serde_json::Value {
+    loop {
+        match wire.part() {
+            Part::Data(_) => {}
+            Part::End(trailers) => {
+                let error = trailers.into_iter().find(|(name, _)| name == "kv-error").expect("a trailer says why");
+                break serde_json::from_str(&error.1).unwrap();
+            }
+            Part::Broken => panic!("it broke off without a word"),
+        }
+    }
+}
+
+/// What the daemon has in memory, in bytes.
+fn memory(kv: &Kv) -> usize {
+    of_status(kv, "VmRSS:")
+}
+
+/// The most that it ever had.
+fn peak(kv: &Kv) -> usize {
+    of_status(kv, "VmHWM:")
+}
+
+fn of_status(kv: &Kv, name: &str) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", kv.daemon_pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux has it");
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() << 10
 }
 
 /// I06: idle and unread connections in numbers leave the person's door open.

@@ -122,7 +122,7 @@ pub(crate) fn say(what: &str) {
     println!("said {what}");
 }
 
-/// Tries every fault at every call of each work, two at a time. `check` looks at what is left and says what is wrong with it.
+/// Tries every fault at every call of each work, four at a time, since much of it waits for the disk. `check` looks at what is left and says what is wrong with it.
 pub(crate) fn walk(works: &[(&str, usize)], check: impl Fn(&str, Fault, usize) -> Result<(), String> + Sync) {
     let all: Vec<_> = works
         .iter()
@@ -130,7 +130,7 @@ pub(crate) fn walk(works: &[(&str, usize)], check: impl Fn(&str, Fault, usize) -
         .collect();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..4 {
             scope.spawn(|| {
                 while let Some((work, fault, call)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(why) = check(work, *fault, *call) {

@@ -3,5 +3,6 @@
 mod bad_input;
 mod connections;
 mod locking;
+mod recorded;
 mod services;
 mod terminal;

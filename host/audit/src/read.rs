@@ -176,7 +176,7 @@ impl Entries {
             seen: self.seen,
         };
         let mut fitting = 0;
-        while let Some(entry) = reading.next() {
+        for entry in reading.by_ref() {
             entry?;
             fitting += 1;
         }

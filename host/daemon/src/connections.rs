@@ -265,20 +265,20 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
         let connection = detail(shared, &session, &provider, &connection);
         return answer::json(&Edited { connection, provider_change });
     }
+    let event = Event::ConnectionEdited {
+        connection: connection.name.clone(),
+        provider: connection.provider.clone(),
+        origin: connection.origin.clone(),
+        secrets: bound(&connection),
+        uid: shared.uid,
+        setup: setup(shared, &session, &connection).await?,
+        decided: Later::Known(Decided::between(&before, &connection)),
+    };
+    shared.intend(event).await?;
     let connection = match change.accept_provider {
-        // Recorded as made anew: that entry names the component which was accepted.
+        // Recorded as made anew too: that entry names the component which was accepted.
         true => make(shared, &session, connection, Some(before)).await?,
         false => {
-            let event = Event::ConnectionEdited {
-                connection: connection.name.clone(),
-                provider: connection.provider.clone(),
-                origin: connection.origin.clone(),
-                secrets: bound(&connection),
-                uid: shared.uid,
-                setup: setup(shared, &session, &connection).await?,
-                decided: Later::Known(Decided::between(&before, &connection)),
-            };
-            shared.intend(event).await?;
             let sealed = Arc::clone(&session);
             blocking(move || sealed.put_connection(connection, Some(&before))).await?
         }

@@ -143,7 +143,11 @@ impl<S: Peer> AsyncRead for Paced<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() == before => {
-                if this.pace.is(ANSWER) { this.poll_gone(cx).map(Ok) } else { Poll::Ready(Ok(())) }
+                if this.pace.is(ANSWER) {
+                    this.poll_gone(cx).map(Ok)
+                } else {
+                    Poll::Ready(Ok(()))
+                }
             }
             Poll::Ready(Ok(())) => {
                 if this.pace.is(IDLE) {

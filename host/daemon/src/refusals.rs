@@ -12,6 +12,7 @@ use kv_model::Principal;
 
 use crate::claims::Claims;
 use crate::fault::Fault;
+use crate::route::VERB;
 use crate::shared::Shared;
 
 /// As many entries as refusals get in a [`WINDOW`]. An entry is some 300 bytes: at this pace, 10 MB an hour.
@@ -47,8 +48,7 @@ impl Counts {
 
 /// Records a refusal at the agents' socket, unless the trail has it as a call.
 pub(crate) async fn record(shared: &Shared, principal: Principal, fault: &Fault) -> Result<(), Fault> {
-    // A locked vault is the person's doing, and agents look again and again whether it is open.
-    if fault.is_recorded() || fault.error().code == Code::Locked {
+    if fault.is_recorded() || is_an_answer(fault) {
         return Ok(());
     }
     let admitted = shared.refusals.0.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
@@ -57,9 +57,27 @@ pub(crate) async fn record(shared: &Shared, principal: Principal, fault: &Fault)
     shared.event(Event::Refusal { principal, reason: kv_audit::Code::new(fault.stable_code()), more })
 }
 
+/// A locked vault is the person's doing, and agents look again and again whether it is open. And to ask for the form of
+/// an operation that there is not is a question like others.
+fn is_an_answer(fault: &Fault) -> bool {
+    match fault.error().code {
+        Code::Locked => true,
+        Code::NotFound => fault.stable_code() != VERB,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_is_no_refusal_and_a_verb_is_one() {
+        assert!(is_an_answer(&Fault::locked()));
+        assert!(is_an_answer(&Fault::new(Code::NotFound, "no operation")));
+        assert!(!is_an_answer(&Fault::new(Code::NotFound, "no verb").reason(VERB)));
+        assert!(!is_an_answer(&Fault::usage("no JSON").reason("request.json")));
+    }
 
     #[test]
     fn a_flood_gets_ten_entries_a_second_and_is_counted() {

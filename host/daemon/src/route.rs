@@ -14,6 +14,8 @@ use crate::fault::Fault;
 use crate::worker::{Door, Worker};
 use crate::{calls, catalog, connections, refusals, run, secrets, status, trail, vault};
 
+/// The reason of what a socket has no verb for.
+pub(crate) const VERB: &str = "verb";
 /// What an agent is called that gives no name.
 const UNNAMED: &str = "unnamed";
 
@@ -126,7 +128,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
 
 fn not_here(method: &str, path: &str) -> Fault {
     let path: String = path.chars().filter(|c| !c.is_control()).take(80).collect();
-    Fault::new(Code::NotFound, format!("this socket has no verb `{method} {path}`")).reason("verb")
+    Fault::new(Code::NotFound, format!("this socket has no verb `{method} {path}`")).reason(VERB)
 }
 
 /// The parameters of a query, decoded; each at most once.

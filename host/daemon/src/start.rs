@@ -57,7 +57,8 @@ pub fn run(options: Options) -> Result<(), StartError> {
     }
     let places = Places::within(kv_harden::raise_file_limit());
     if places.most_agents() < FEW_AGENTS {
-        warnings.push(format!("the limit of open files leaves room for {} connections of agents", places.most_agents()));
+        warnings
+            .push(format!("the limit of open files leaves room for {} connections of agents", places.most_agents()));
     }
     let home = options.home;
     for directory in [&home.data, &home.state, &home.runtime] {

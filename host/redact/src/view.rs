@@ -169,10 +169,17 @@ impl View {
         let blanks = input.from(from).iter().take(MAX_FOLD - self.run);
         let to = from + blanks.take_while(|c| matches!(c, b'\r' | b'\n' | b' ' | b'\t')).count();
         if to > from {
-            self.edited_to = self.text.replace(reader, from, to, &[]);
+            let kept: &[u8] = if self.run == 0 && self.ends_in_spaced_hex() { b" " } else { &[] };
+            self.edited_to = self.text.replace(reader, from, to, kept);
         }
         self.run += to - from;
         to
+    }
+
+    /// As `od -tx1` writes bytes: there a line's end stands for the blank between two of them.
+    fn ends_in_spaced_hex(&self) -> bool {
+        let tail = self.text.from(self.text.len().saturating_sub(3));
+        matches!(tail, [b' ', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
     }
 
     /// Becomes a text of its own: what the parent still holds, and from here on its own bytes.

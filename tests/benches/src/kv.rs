@@ -29,7 +29,7 @@ impl Kv {
         std::fs::write(&passphrase, "benchmarks need none")?;
         Command::new("chmod").arg("600").arg(&passphrase).status()?;
         let passphrase = passphrase.display().to_string();
-        kv.run(&["init", "--passphrase-file", &passphrase, "--no-2fa", "--no-input", "--throw-away"], "")?;
+        kv.run(&["init", "--passphrase-file", &passphrase, "--no-2fa", "--no-input"], "")?;
         kv.run(&["set", "BENCH_KEY", "--stdin"], "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz")?;
         let origin = format!("http://{upstream}");
         kv.run(&["connect", "openai", "--origin", &origin, "--bind", "key=BENCH_KEY", "--yes"], "")?;

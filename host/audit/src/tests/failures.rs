@@ -89,12 +89,14 @@ fn a_failed_sync_refuses_and_is_never_taken_for_a_success_later() {
     disk.faults(Faults::default());
     assert_eq!((intent(&log, Effect::Read), log.head()), (Err(error), durable));
     block_on(log.retry(T0)).unwrap();
-    assert_eq!(log.head().seq, 3);
+    // The new segment, and the outcome of the intent that was refused.
+    assert_eq!(log.head().seq, 4);
     assert!(disk.text().contains("\"reason\":\"sync_failed\",\"durable\":1"));
+    assert!(disk.text().contains("\"sent\":\"no\""));
     call(&log, Effect::Write, T0);
     let head = log.head();
     drop(log);
-    assert_eq!(intact(&disk).unfinished, 1);
+    assert_eq!(intact(&disk).unfinished, 0);
     // The given-up segment has not been synced again.
     let syncs: Vec<_> = disk.trace().into_iter().filter(|op| matches!(op, super::disk::Op::Sync(1))).collect();
     assert_eq!(syncs.len(), 1);
@@ -127,7 +129,7 @@ fn a_retry_whose_sync_fails_fails() {
     // Segments that were never durable may vanish altogether.
     let mut files = disk.files();
     files.remove(&3);
-    assert_eq!(verify_on(&MemoryDisk::with(files), None).unwrap().losses, [Loss { segment: 4, from: 4, to: 4 }]);
+    assert_eq!(verify_on(&MemoryDisk::with(files), None).unwrap().losses, [Loss { segment: 4, from: 5, to: 5 }]);
 }
 
 #[test]

@@ -68,13 +68,13 @@ fn operation() -> OperationName {
 }
 
 fn later<T>(uid: u32, value: T) -> Later<T> {
-    if uid % 3 == 0 { Later::Unknown } else { Later::Known(value) }
+    if uid.is_multiple_of(3) { Later::Unknown } else { Later::Known(value) }
 }
 
 fn setup(secrets: &[SecretName], text: &Claim, digest: Digest) -> Setup {
     let slot = |index: usize| SlotName::parse(&format!("slot{index}")).unwrap();
     Setup {
-        private: secrets.len() % 2 == 0,
+        private: secrets.len().is_multiple_of(2),
         ca: (secrets.len() > 1).then_some(digest),
         settings: BTreeMap::from([(SettingName::parse("org").unwrap(), text.clone())]),
         bindings: secrets.iter().enumerate().map(|(index, secret)| (slot(index), secret.clone())).collect(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_fakes::{Fixed, Protocols, Recorded, Reply, Script, Scripted, ServeOptions, Service, Step, serve};
+use kv_fakes::{Fixed, Protocols, Recorded, Reply, Script, Scripted, ServeOptions, Service, Step, h2, serve};
 use kv_model::SlotName;
 
 use super::lab::{CANARY, Lab, NOW, Seen, all, contains, get, patient, post, quick, soon};
@@ -135,6 +135,39 @@ async fn a_caller_that_goes_from_http2() {
         answer.body.next().await.unwrap().unwrap();
     }
     assert_eq!((service.connections(), service.open_connections()), (1, 1));
+}
+
+/// H63: what a service sends on an HTTP/2 connection after its caller left is bounded, and a connection whose service does
+/// not stop is given up. A service that does stop keeps it, as above.
+#[tokio::test]
+async fn a_flood_after_the_caller_left() {
+    let head = h2::headers(1, &[(":status", b"200")], false);
+    let data = h2::data(1, &[b'x'; 1000], false);
+    let floods = [
+        ("pings", h2::ping()),
+        ("settings", h2::settings(&[(h2::INITIAL_WINDOW_SIZE, 65_535)])),
+        ("a body that nobody reads", data.clone()),
+        ("frames of no kind", h2::frame(0x42, 0, 0, &[0; 1000])),
+    ];
+    for (name, flood) in floods {
+        let limits = Limits { unasked: 64 << 10, ..patient() };
+        let lab = Lab::new(limits);
+        let steps = [Step::ReadHttp2, Step::Send(head.clone()), Step::Send(data.clone())];
+        // In lots, since a pause is never shorter than a millisecond.
+        let flood = Step::Repeat { bytes: flood.repeat(256).into(), times: u64::MAX, every: Duration::from_micros(10) };
+        let script = Script::new(steps.into_iter().chain([flood]).collect::<Vec<_>>());
+        let options = ServeOptions { protocols: Protocols::Http2, ..Scripted::options() };
+        let service = Scripted::start_with(&lab.ca, options, move |_| script.clone()).unwrap();
+        let mut answer = lab.get(&lab.to(&service), "/things").await.unwrap();
+        answer.body.next().await.unwrap().unwrap();
+        assert_eq!(service.open_connections(), 1, "{name}");
+        drop(answer);
+        let since = std::time::Instant::now();
+        while service.open_connections() > 0 {
+            assert!(since.elapsed() < Duration::from_secs(20), "{name} go on");
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// I6, H65: whatever a service does with its connections, no request arrives twice, and none is lost silently.
@@ -284,6 +317,27 @@ async fn places_are_bounded() {
         _ = lab.get(&slow_one, "/things") => panic!("it never answers"),
         _ = slow.wait_for(3) => {}
     }
+}
+
+/// All connections together have a bound too. One that only waits for its next use gives way.
+#[tokio::test]
+async fn sockets_are_bounded() {
+    let limits = Limits { sockets: 1, connect: Duration::from_millis(300), ..patient() };
+    let lab = Lab::new(limits);
+    let hanging = Scripted::start(&lab.ca, Script::then([Step::Hang])).unwrap();
+    let answering = Scripted::start(&lab.ca, Script::answering(OK)).unwrap();
+    let (held, other) = (lab.to(&hanging), lab.to(&answering));
+    Seen::of(lab.get(&other, "/things").await.unwrap()).await.unwrap();
+    assert_eq!(answering.open_connections(), 1, "it is not kept");
+    let mut call = Box::pin(lab.get(&held, "/things"));
+    tokio::select! {
+        _ = &mut call => panic!("it never answers"),
+        _ = hanging.wait_for(1) => {}
+    }
+    let error = lab.get(&other, "/things").await.err().unwrap();
+    assert_eq!((error.code(), error.sent(), answering.request_count()), ("egress.busy", Sent::No, 1));
+    drop(call);
+    Seen::of(lab.get(&other, "/things").await.unwrap()).await.unwrap();
 }
 
 /// Kept connections are closed when their time is over, without a further call.

@@ -107,6 +107,11 @@ const FORMS: &[(&str, Write)] = &[
     ("E13 hex", |s| each(s, |c| format!("{c:02x}"))),
     ("E13 hex upper", |s| each(s, |c| format!("{c:02X}"))),
     ("E14 hex space", |s| each(s, |c| format!("{c:02x} "))),
+    ("E14 hex space, od's lines", |s| {
+        let lines = s.as_bytes().chunks(16);
+        let line = |line: &[u8]| line.iter().map(|c| format!(" {c:02x}")).collect::<String>();
+        lines.map(line).collect::<Vec<_>>().join("\n")
+    }),
     ("E14 hex colon", |s| each(s, |c| format!("{c:02X}:"))),
     ("E14 hex comma", |s| each(s, |c| format!("{c:02x}, "))),
     ("E14 hex backslash", |s| each(s, |c| format!("\\x{c:02x}"))),

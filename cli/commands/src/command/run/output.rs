@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{Stream, StreamExt, unfold};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use kv_api::Code;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -83,7 +84,7 @@ pub(super) async fn through(
     let mut client = context.running().await?;
     let request = Request { method: "POST", body, ..Request::get(format!("/v1/run/{run}/mask")) };
     let mut masked = client.send(request).await?;
-    while let Some(bytes) = masked.next().await? {
+    while let Some(bytes) = masked.next().await.map_err(without_mask)? {
         let written = async {
             to.write_all(&bytes).await?;
             to.flush().await
@@ -94,6 +95,15 @@ pub(super) async fn through(
         }
     }
     Ok(())
+}
+
+/// The daemon speaks of calls; here it is the mask that ended.
+fn without_mask(problem: Problem) -> Problem {
+    let why = match problem.code() {
+        Code::Locked => "the vault was locked",
+        _ => "the mask broke off",
+    };
+    Problem::new(problem.code(), format!("{why}: output that nobody masks is not shown, so the command was ended"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
@@ -128,7 +128,7 @@ fn pair() -> io::Result<(File, Inner)> {
         .write(true)
         .custom_flags(OFlags::NOCTTY.bits().cast_signed())
         .open(OsStr::from_bytes(name.to_bytes()))?;
-    Ok((File::from(OwnedFd::from(ours)), Inner(inner)))
+    Ok((File::from(ours), Inner(inner)))
 }
 
 /// What the command prints. Terminals are read by threads: one that waits for a key does not keep kv from ending.
