@@ -186,7 +186,7 @@ fn over_several_lines() {
         ];
         let cuts = [Split::Whole, Split::Every(7), Split::Every(1)];
         let texts = texts.into_iter().map(|text| [b"before\n", &text[..], b"\nafter"].concat());
-        texts.flat_map(|text| cuts.clone().map(|cut| echo(text.clone(), Place::Body("text/plain"), cut))).collect()
+        texts.flat_map(|text| cuts.map(|cut| echo(text.clone(), Place::Body("text/plain"), cut))).collect()
     });
     let mut wire = Wire::connect(&kv, Door::Agent);
     let wrong: Vec<_> = (0..count)

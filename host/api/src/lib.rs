@@ -22,8 +22,8 @@ pub use error::{ApiError, Code, Sent};
 pub use hidden::{Hidden, HiddenBytes};
 pub use manage::{
     AuditState, Check, Checks, ConnectRequest, EditRequest, Edited, Graver, InitRequest, InitResult, PassphraseRequest,
-    ProviderChange, RenameRequest, RunEnd, RunRequest, RunStart, SecretInfo, SetRequest, SetResult, Status,
-    Stopping, SuggestedPassphrase, TestResult, UnlockRequest, ValueRequest, VaultState,
+    ProviderChange, RenameRequest, RunEnd, RunRequest, RunStart, SecretInfo, SetRequest, SetResult, Status, Stopping,
+    SuggestedPassphrase, TestResult, UnlockRequest, ValueRequest, VaultState,
 };
 
 /// The version of this API. A client says it in [`wire::VERSION_HEADER`]; a daemon of another one refuses by name.

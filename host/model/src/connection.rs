@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionName, Digest, Effect, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName, SettingName,
-    SlotName, Suggestion,
+    ConnectionName, Digest, Effect, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName,
+    SettingName, SlotName, Suggestion,
 };
 
 /// What a person set up, as it is kept (sealed) in the vault.
