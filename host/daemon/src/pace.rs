@@ -99,13 +99,15 @@ pub(crate) struct Paced<S> {
     pace: Arc<Pace>,
     patience: Patience,
     head_since: Instant,
+    /// When the end came within a body.
+    ended: Option<Instant>,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: Peer> Paced<S> {
     pub(crate) fn new(io: S, pace: Arc<Pace>, patience: Patience) -> Self {
-        Paced { io, pace, patience, head_since: Instant::now(), reading: None, writing: None }
+        Paced { io, pace, patience, head_since: Instant::now(), ended: None, reading: None, writing: None }
     }
 
     fn wait(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
@@ -113,6 +115,17 @@ impl<S: Peer> Paced<S> {
         ready!(wait.as_mut().poll(cx));
         self.reading = None;
         Poll::Ready(())
+    }
+
+    /// What is read has come to its end: whether hyper is to know.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // The body's last bytes and the end may have come together, and its reader had no turn yet. If it finds its body
+        // whole, the end is no news; if it does not, the body was cut short.
+        if self.pace.is(BODY) {
+            let since = *self.ended.get_or_insert_with(Instant::now);
+            ready!(self.wait(since + self.patience.look, cx));
+        }
+        if self.pace.is(ANSWER) { self.poll_gone(cx) } else { Poll::Ready(()) }
     }
 
     /// A caller that has closed its half still gets its answer. hyper takes the end of what is read for the end of the
@@ -143,11 +156,8 @@ impl<S: Peer> AsyncRead for Paced<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.io).poll_read(cx, buf) {
             Poll::Ready(Ok(())) if buf.filled().len() == before => {
-                if this.pace.is(ANSWER) {
-                    this.poll_gone(cx).map(Ok)
-                } else {
-                    Poll::Ready(Ok(()))
-                }
+                ready!(this.poll_end(cx));
+                Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(())) => {
                 if this.pace.is(IDLE) {
@@ -205,6 +215,7 @@ impl<S: Peer> AsyncWrite for Paced<S> {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::pin::pin;
 
     fn pair(patience: Patience) -> (Paced<UnixStream>, UnixStream, Arc<Pace>) {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -286,6 +297,13 @@ mod tests {
         assert!(waits(read(&mut paced)).await, "a caller that reads was taken for gone");
         drop(theirs);
         assert_eq!(read(&mut paced).await.unwrap(), 0);
+        // The end comes with the body's last bytes, before whoever reads the body has had a turn.
+        let (mut paced, mut theirs, pace) = pair(short());
+        theirs.shutdown().await.unwrap();
+        pace.begun(true);
+        assert!(poll_fn(|cx| Poll::Ready(pin!(read(&mut paced)).poll(cx))).await.is_pending());
+        pace.whole();
+        assert!(waits(read(&mut paced)).await, "a caller whose body had just become whole was taken for gone");
         let (mut paced, mut theirs, pace) = pair(short());
         theirs.shutdown().await.unwrap();
         pace.begun(false);
