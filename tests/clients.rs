@@ -36,10 +36,18 @@ fn play(modes: &[&str], start: impl Fn() -> Command) {
     let kv = Kv::unlocked();
     // Slow enough that a stream is still under way when it is cancelled.
     kv.openai_with(OpenAiOptions { chunk_every: std::time::Duration::from_millis(2), ..Default::default() });
+    let (database, machine) = (kv.database(), kv.machine());
+    let (has_database, has_machine) = (database.is_some(), machine.is_some());
     let session = |mode: &str, expect: &str| {
         let mut command = start();
         let home = kv.root();
         command.arg("--kv").arg(PROGRAM).arg("--home").arg(&home).args(["--mode", mode, "--expect", expect]);
+        if has_database {
+            command.args(["--database", "app"]);
+        }
+        if has_machine {
+            command.args(["--machine", "box"]);
+        }
         let ran = command.output().expect("the interpreter starts");
         let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
         kv.saw("a client's output", &ran.stdout);
@@ -49,6 +57,8 @@ fn play(modes: &[&str], start: impl Fn() -> Command) {
         assert_eq!(facts["expect"], expect, "{facts}");
     };
     modes.iter().for_each(|mode| session(mode, "open"));
+    // They look at the daemon when they go, so they go before it does.
+    drop((database, machine));
     kv.run(["lock"]).ok();
     modes.iter().for_each(|mode| session(mode, "locked"));
     kv.stop();

@@ -28,8 +28,10 @@ struct Source {
     manifest: fn() -> String,
 }
 
-const SOURCES: [Source; 2] = [
+const SOURCES: [Source; 4] = [
     Source { name: "openai", package: "kv-provider-openai", manifest: kv_provider_openai::manifest },
+    Source { name: "postgres", package: "kv-provider-postgres", manifest: kv_provider_postgres::manifest },
+    Source { name: "ssh", package: "kv-provider-ssh", manifest: kv_provider_ssh::manifest },
     Source { name: "stripe", package: "kv-provider-stripe", manifest: kv_provider_stripe::manifest },
 ];
 
@@ -45,7 +47,16 @@ fn main() -> ExitCode {
 
 fn build() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    for input in ["Cargo.lock", "Cargo.toml", "providers/openai", "providers/stripe", "sdk", "wit"] {
+    for input in [
+        "Cargo.lock",
+        "Cargo.toml",
+        "providers/openai",
+        "providers/postgres",
+        "providers/ssh",
+        "providers/stripe",
+        "sdk",
+        "wit",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     check_target()?;

@@ -67,7 +67,7 @@ fn arguments_and_files_hold_no_value() {
     // Beside kv's own directory there is what the test put there, and nothing of kv's.
     let mut names: Vec<_> = fs::read_dir(kv.beside("")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     names.sort();
-    assert_eq!(names, ["ca.pem", "kv", "passphrase"]);
+    assert_eq!(names, ["ca.pem", "kv", "passphrase", "person"]);
 }
 
 /// C03: what is typed at the hidden prompt is not shown, on a terminal of its own.

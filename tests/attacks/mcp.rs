@@ -53,9 +53,24 @@ fn the_core_tools_do_what_they_say() {
     let tools = mcp.ask("tools/list", json!({}));
     let tools = tools["result"]["tools"].as_array().unwrap();
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_more"]);
+    assert_eq!(
+        names,
+        [
+            "kv_status",
+            "kv_list",
+            "kv_search",
+            "kv_read",
+            "kv_write",
+            "kv_api",
+            "kv_api_get",
+            "kv_query",
+            "kv_sql_exec",
+            "kv_ssh",
+            "kv_more"
+        ]
+    );
     for tool in tools {
-        let reads = !["kv_write", "kv_api"].contains(&tool["name"].as_str().unwrap());
+        let reads = !["kv_write", "kv_api", "kv_sql_exec", "kv_ssh"].contains(&tool["name"].as_str().unwrap());
         assert_eq!(tool["annotations"]["readOnlyHint"], reads, "{}", tool["name"]);
         assert_eq!(tool["inputSchema"]["type"], "object");
     }
@@ -104,6 +119,102 @@ fn the_core_tools_do_what_they_say() {
     }
     assert_eq!((openai.request_count(), stripe.request_count()), before);
     assert!(kv.trail_of("intent").iter().all(|intent| intent["principal"]["name"] == "tester"));
+}
+
+/// Rows of a real database and output of a real machine; what is refused reaches neither.
+#[test]
+fn databases_and_machines() {
+    let kv = Kv::unlocked();
+    let (Some(database), Some(machine)) = (kv.database(), kv.machine()) else { return };
+    let mut mcp = Mcp::start(&kv, &["--agent", "tester"]);
+    mcp.initialize("2025-11-25");
+    let told = |answer: &Value| answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    let item = json!({ "connection": "app", "sql": "select id, name, price from items where id = $1", "params": [7] });
+    let read = mcp.call("kv_query", item);
+    let content = &read["result"]["structuredContent"];
+    assert_eq!((&content["rows"], &content["truncated"]), (&json!([[7, "item 7", "10.5"]]), &json!(false)), "{read}");
+    assert_eq!(content["columns"][1]["name"], "name");
+
+    // The person has not allowed it yet; then a reading tool is asked to write; then it does not parse.
+    let update = json!({ "connection": "app", "sql": "update items set name = $1 where id < 4", "params": ["new"] });
+    let before = database.state();
+    let refused = mcp.call("kv_sql_exec", update.clone());
+    assert_eq!(refused["result"]["structuredContent"]["code"], "policy_denied", "{refused}");
+    assert!(told(&refused).contains("kv connection edit app --allow execute"), "{refused}");
+    let writes = mcp.call("kv_query", json!({ "connection": "app", "sql": "update items set name = 'new'" }));
+    assert_eq!(writes["result"]["structuredContent"]["code"], "usage", "{writes}");
+    assert!(told(&writes).contains("next: a statement that writes goes through kv_sql_exec"), "{writes}");
+    let wrong = mcp.call("kv_query", json!({ "connection": "app", "sql": "select nme from items" }));
+    assert_eq!(wrong["result"]["structuredContent"]["details"]["code"], "42703", "{wrong}");
+    // The mark stands under the place, whatever stands before both lines.
+    let lines: Vec<_> = told(&wrong).lines().map(str::to_owned).collect();
+    assert!(lines[0].contains("(SQLSTATE 42703)") && lines[0].ends_with("the request had been sent"), "{wrong}");
+    assert!(lines[1].contains("nme") && lines[1].find("nme") == lines[2].find('^'), "{wrong}");
+    assert_eq!(database.state(), before);
+
+    for operation in ["execute", "preview"] {
+        database.allow("app", operation);
+    }
+    let mut trying = update.clone();
+    trying["preview"] = true.into();
+    assert_eq!(mcp.call("kv_sql_exec", trying)["result"]["structuredContent"]["affected"], 3);
+    assert_eq!(database.state(), before);
+    let changed = mcp.call("kv_sql_exec", update);
+    assert_eq!(changed["result"]["structuredContent"]["affected"], 3, "{changed}");
+    assert_eq!(database.sql("select count(*) from items where name = 'new'"), "3");
+
+    let ran =
+        mcp.call("kv_ssh", json!({ "connection": "box", "argv": ["cat", "-", "/no/such"], "stdin": "a\u{1b}]0;b" }));
+    let content = &ran["result"]["structuredContent"];
+    assert_eq!((&ran["result"]["isError"], &content["exit_code"]), (&json!(false), &json!(1)), "{ran}");
+    assert_eq!(content["stdout"], "a\u{fffd}]0;b");
+    assert!(content["stderr"].as_str().is_some_and(|text| text.contains("/no/such")), "{ran}");
+    let piped = mcp.call("kv_ssh", json!({ "connection": "box", "shell": "printf 'b\\na\\n' | sort; exit 3" }));
+    let content = &piped["result"]["structuredContent"];
+    assert_eq!((&content["exit_code"], &content["stdout"]), (&json!(3), &json!("a\nb\n")), "{piped}");
+    let late =
+        mcp.call("kv_ssh", json!({ "connection": "box", "shell": "echo early; sleep 60", "timeout_seconds": 1 }));
+    let content = &late["result"]["structuredContent"];
+    assert_eq!((&late["result"]["isError"], &content["timed_out"]), (&json!(true), &json!(true)), "{late}");
+    assert_eq!(content["stdout"], "early\n");
+
+    for (tool, arguments, kind) in [
+        ("kv_query", json!({ "connection": "box", "sql": "select 1" }), "reached by SSH"),
+        ("kv_ssh", json!({ "connection": "app", "argv": ["true"] }), "is a database"),
+    ] {
+        let answer = mcp.call(tool, arguments);
+        assert_eq!(answer["result"]["structuredContent"]["reason"], "protocol", "{answer}");
+        assert!(told(&answer).contains(kind), "{answer}");
+    }
+    drop(machine);
+}
+
+/// A call that the client gives up is given up by the database and the machine too.
+#[test]
+fn a_cancelled_call_ends_where_it_runs() {
+    let kv = Kv::unlocked();
+    let (Some(database), Some(machine)) = (kv.database(), kv.machine()) else { return };
+    let mut mcp = Mcp::start(&kv, &[]);
+    mcp.initialize("2025-11-25");
+    let begin = |id: u32, tool: &str, arguments: Value| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": tool, "arguments": arguments } });
+    let cancel =
+        |id: u32| json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
+    let slow = "select count(*) from (select generate_series(1, 1000000000003)) t";
+    mcp.say(&begin(1, "kv_query", json!({ "connection": "app", "sql": slow })).to_string());
+    database.running("1000000000003");
+    mcp.say(&cancel(1).to_string());
+    eventually("the statement to end", || (database.busy() == 0).then_some(()));
+
+    let pids = kv.home().runtime.join("pid");
+    // One that writes notices by itself; signals do not reach the commands of a user who is root.
+    let command = format!("echo $$ > '{}'; while echo x; do sleep 0.05; done", pids.display());
+    mcp.say(&begin(2, "kv_ssh", json!({ "connection": "box", "shell": command })).to_string());
+    let pid = eventually("the command to run", || {
+        std::fs::read_to_string(&pids).ok().and_then(|text| text.trim().parse::<u32>().ok())
+    });
+    mcp.say(&cancel(2).to_string());
+    eventually("the command to end", || (!std::path::Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+    drop(machine);
 }
 
 /// I01, I02, I03, I04: lines that are no message, or not one that can be. Each is answered or passed over; none ends the session.

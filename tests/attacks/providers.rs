@@ -12,7 +12,7 @@ fn the_built_in_ones_load() {
     let providers = kv.run(["provider", "list", "--json"]).ok().json();
     let names: Vec<_> =
         providers.as_array().unwrap().iter().map(|provider| provider["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["openai", "stripe"]);
+    assert_eq!(names, ["openai", "postgres", "ssh", "stripe"]);
     for provider in providers.as_array().unwrap() {
         assert_eq!(provider["digest"].as_str().map(str::len), Some(64), "{}", provider["name"]);
         for origin in provider["origins"].as_array().unwrap() {

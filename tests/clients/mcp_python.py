@@ -1,6 +1,7 @@
 """Uses `kv mcp` as an agent would, with the official Python SDK.
 
     python mcp_python.py --kv PATH --home KV_HOME --mode legacy|auto|2026-07-28 [--expect open|locked|stopped]
+        [--database CONNECTION] [--machine CONNECTION]
 
 It wants a vault with a connection `openai` to a service that streams an answer word by word and repeats what it was told
 (the fake in `tests/fakes` does). It starts `kv mcp`, goes through what an agent does, prints one line of JSON, and exits
@@ -18,7 +19,10 @@ import time
 import anyio
 from mcp import Client, MCPError, StdioServerParameters
 
-CORE = ["kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_more"]
+CORE = [
+    "kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_query", "kv_sql_exec", "kv_ssh",
+    "kv_more",
+]
 CHAT = {"provider": "openai", "path": "/v1/chat/completions", "method": "POST"}
 
 
@@ -131,7 +135,39 @@ async def open_vault(client, arguments):
     await fails(client, "kv_api_get", {"provider": "openai", "path": "/v1/models/no-such-model"}, "upstream", "yes")
     await fails(client, "kv_api_get", {"provider": "nobody", "path": "/"}, "not_found", "no")
     await fails(client, "kv_status", {"surprise": 1}, "usage", "no")
+    if arguments.database:
+        facts["rows"] = await database(client, arguments.database)
+    if arguments.machine:
+        facts["exit_code"] = await machine(client, arguments.machine)
     return facts
+
+
+async def database(client, name):
+    """A table `items` of 100 rows."""
+    query = {"connection": name, "sql": "select id, name from items where id <= $1 order by id", "params": [3]}
+    found = (await client.call_tool("kv_query", query)).structured_content
+    check(found["rows"] == [[1, "item 1"], [2, "item 2"], [3, "item 3"]], "rows", found)
+    check([column["name"] for column in found["columns"]] == ["id", "name"], "under their columns", found)
+    wrong = await fails(client, "kv_query", query | {"sql": "select nme from items where id = $1"}, "usage", "yes")
+    check("(SQLSTATE 42703)" in wrong.content[0].text, "what is wrong with a statement", wrong)
+    await fails(client, "kv_sql_exec", {"connection": name, "sql": "delete from items"}, "policy_denied", "no")
+    return len(found["rows"])
+
+
+async def machine(client, name):
+    said = []
+
+    async def heard(progress, total, message):
+        said.append(message)
+
+    command = {"connection": name, "shell": "echo one; sleep 0.2; echo two; echo three >&2; exit 3"}
+    result = await client.call_tool("kv_ssh", command, progress_callback=heard)
+    found = result.structured_content
+    check(not result.is_error and found["exit_code"] == 3, "a command's exit code", result)
+    check((found["stdout"], found["stderr"]) == ("one\ntwo\n", "three\n"), "what it wrote", found)
+    # The end of a piece is held back while it could be the beginning of a secret.
+    check(len(said) > 1 and said[0] and "one\n".startswith(said[0]), "it was told as it came", said)
+    return found["exit_code"]
 
 
 async def locked_vault(client):
@@ -187,6 +223,8 @@ def main():
     parser.add_argument("--kv", required=True)
     parser.add_argument("--home", required=True)
     parser.add_argument("--mode", required=True, choices=["legacy", "auto", "2026-07-28"])
+    parser.add_argument("--database", help="a connection to a PostgreSQL database")
+    parser.add_argument("--machine", help="a connection to a machine by SSH that may run anything")
     parser.add_argument("--expect", default="open", choices=["open", "locked", "stopped"])
     arguments = parser.parse_args()
     facts = asyncio.run(asyncio.wait_for(session(arguments), 60))

@@ -101,16 +101,26 @@ impl Kv {
         expect: &Refusal,
         attempt: impl FnOnce() -> Answer,
     ) -> Result<(), String> {
-        let before = (service.request_count(), service.connections(), self.trail().len());
+        self.is_refused_unseen(|| (service.request_count(), service.connections()), expect, attempt)
+    }
+
+    /// The same at a service of any kind: `seen` is what it has seen so far.
+    pub(crate) fn is_refused_unseen<T: PartialEq>(
+        &self,
+        seen: impl Fn() -> T,
+        expect: &Refusal,
+        attempt: impl FnOnce() -> Answer,
+    ) -> Result<(), String> {
+        let before = (seen(), self.trail().len());
         let answer = attempt();
         let (code, reason, sent) = answer.faults();
         if (answer.outcome.as_str(), code, reason, sent) != ("error", &expect.code, &expect.reason, "no") {
             return Err(format!("wanted {expect:?}, and nothing sent: {}", answer.gist()));
         }
-        if (service.request_count(), service.connections()) != (before.0, before.1) {
+        if seen() != before.0 {
             return Err("the service saw it".to_owned());
         }
-        let entries = self.trail().split_off(before.2);
+        let entries = self.trail().split_off(before.1);
         let said = match &entries[..] {
             [entry] if entry["kind"] == "refused" => &entry["code"],
             [entry] if entry["kind"] == "denied" => &entry["reason"],

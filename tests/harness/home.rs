@@ -83,6 +83,7 @@ impl Kv {
         kv.ca.write_ca(kv.ca_file()).expect("the directory is ours");
         kv.private_file("passphrase", &kv.passphrase.value);
         DirBuilder::new().recursive(true).mode(0o700).create(&kv.home().state).expect("the directory is ours");
+        kv.furnish_person();
         kv
     }
 
@@ -194,6 +195,11 @@ impl Kv {
         lock(&self.daemon).as_ref().expect("it was started").id()
     }
 
+    /// The pid of the daemon, unless it was stopped.
+    pub(crate) fn running_pid(&self) -> Option<u32> {
+        lock(&self.daemon).as_ref().map(|daemon| daemon.id())
+    }
+
     /// Stops the daemon as a person would, and waits for its end.
     pub(crate) fn stop(&self) {
         let Some(mut child) = lock(&self.daemon).take() else { return };
@@ -264,7 +270,8 @@ impl Kv {
         command
     }
 
-    /// Proxies that nobody may use, files that nobody may write or trust, and logs as loud as they get.
+    /// Proxies that nobody may use, files that nobody may write or trust, databases and keys that nobody meant, and logs as
+    /// loud as they get.
     fn hostile_environment(&self) -> Vec<(&'static str, String)> {
         let proxy = format!("http://user:password@{}", self.sink.authority());
         let file = |name: &str| self.beside(name).display().to_string();
@@ -279,8 +286,29 @@ impl Kv {
             ("SSLKEYLOGFILE", file("tls-keys")),
             ("SSL_CERT_FILE", file("other-roots")),
             ("SSL_CERT_DIR", file("")),
+            ("HOME", file("person")),
+            ("LANG", "kvt".to_owned()),
+            ("LC_ALL", "kvt".to_owned()),
+            ("PGHOST", "evil.test".to_owned()),
+            ("PGHOSTADDR", "203.0.113.1".to_owned()),
+            ("PGOPTIONS", "-c default_transaction_read_only=off".to_owned()),
+            ("PGPASSFILE", file("other-passwords")),
+            ("PGSERVICE", "evil".to_owned()),
+            ("PGSSLMODE", "disable".to_owned()),
+            ("PGUSER", "evil".to_owned()),
+            ("SSH_AUTH_SOCK", file("other-agent")),
         ]);
         environment
+    }
+
+    /// A person's directory with a configuration for ssh that would lead every connection elsewhere.
+    fn furnish_person(&self) {
+        let ssh = self.beside("person/.ssh");
+        DirBuilder::new().recursive(true).mode(0o700).create(&ssh).expect("the directory is ours");
+        let read = self.beside("ssh-config-was-read").display().to_string();
+        let config =
+            format!("Host *\n  ProxyCommand touch {read}\n  StrictHostKeyChecking no\nMatch exec \"touch {read}\"\n");
+        fs::write(ssh.join("config"), config).expect("the directory is ours");
     }
 
     /// Every file below a directory, with its content. Sockets and what cannot be read are left out.

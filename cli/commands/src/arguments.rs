@@ -75,6 +75,12 @@ pub enum Command {
     Call(Call),
     /// Send a raw HTTP request through a connection
     Api(Api),
+    /// Read rows of a database
+    Query(Query),
+    /// Change a database: shows what a statement would touch, asks, runs it
+    Sql(Sql),
+    /// Run a command on another machine
+    Ssh(Ssh),
     /// MCP server on stdio; agents start this
     Mcp(Mcp),
     /// Start, stop and look after the daemon
@@ -142,6 +148,9 @@ pub struct Set {
     /// Read the value from standard input exactly as it is
     #[arg(long, conflicts_with = "stdin")]
     pub stdin_raw: bool,
+    /// Accept a connection string that leads to this machine or into a private network
+    #[arg(long)]
+    pub yes: bool,
     /// Values do not go on the command line
     #[arg(hide = true)]
     pub value: Vec<String>,
@@ -197,9 +206,18 @@ pub enum Secret {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+                        kv connect stripe\n  \
+                        kv connect postgres app@db.example.com/shop --bind password=SHOP_PASSWORD\n  \
+                        kv connect ssh deploy@web1.example.com --identity ~/.ssh/id_ed25519\n\n\
+                        A password never stands on the command line: it is asked for, or stored before with kv set. A \
+                        server's host keys are accepted by a person who has seen them, or come with --host-key or \
+                        --known-hosts; --yes does not accept them.")]
 pub struct Connect {
     /// A provider: see `kv provider list`
     pub provider: String,
+    /// Where a database or a machine is: [USER@]HOST[:PORT][/DATABASE], or a postgres:// URL without a password
+    pub target: Option<String>,
     /// The connection's name; the provider's own when there is none here
     #[arg(long)]
     pub name: Option<String>,
@@ -215,12 +233,37 @@ pub struct Connect {
     /// Use this secret for this slot
     #[arg(long = "bind", value_name = "SLOT=SECRET", value_parser = pair)]
     pub bindings: Vec<(String, String)>,
-    /// Accept what is shown without asking; accepts a private origin too
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Accept what is shown without asking; accepts a private origin too, and no host key
     #[arg(long)]
     pub yes: bool,
     /// Take the place of the connection that has this name
     #[arg(long)]
     pub replace: bool,
+    /// Do not test a database or a machine at once
+    #[arg(long)]
+    pub no_test: bool,
+}
+
+/// What only a connection over SSH takes.
+#[derive(Debug, Default, Args)]
+pub struct Machine {
+    /// SSH: a key that the machine has to prove: 'ssh-ed25519 AAAA...'
+    #[arg(long = "host-key", value_name = "KEY")]
+    pub host_keys: Vec<String>,
+    /// SSH: take the machine's keys from this file
+    #[arg(long, value_name = "FILE", conflicts_with = "host_keys")]
+    pub known_hosts: Option<PathBuf>,
+    /// SSH: log in with the private key in this secret
+    #[arg(long, value_name = "SECRET", conflicts_with = "identity")]
+    pub key: Option<String>,
+    /// SSH: store the private key in this file as a secret, and log in with it
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
+    /// SSH: go through this connection
+    #[arg(long, value_name = "CONNECTION")]
+    pub jump: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -333,6 +376,101 @@ pub struct Api {
     /// Who calls, for the trail
     #[arg(long, env = "KV_AGENT", default_value = "shell")]
     pub agent: String,
+}
+
+/// A statement and what fills its places.
+#[derive(Debug, Args)]
+pub struct Statement {
+    /// One SQL statement, or - for standard input
+    pub sql: Option<String>,
+    /// For $1, $2, ...
+    #[arg(value_name = "VALUE", allow_negative_numbers = true)]
+    pub values: Vec<String>,
+    /// The same, one at a time
+    #[arg(long = "param", value_name = "VALUE", allow_negative_numbers = true)]
+    pub params: Vec<String>,
+    /// Read the statement from a file
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PARAMETERS)]
+pub struct Query {
+    /// A connection to a database
+    pub connection: String,
+    #[command(flatten)]
+    pub statement: Statement,
+    /// At most so many rows, 1 to 10000; 1000 when not said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub max_rows: Option<u32>,
+    /// Print CSV
+    #[arg(long)]
+    pub csv: bool,
+    /// Who asks, for the trail
+    #[arg(long, env = "KV_AGENT", default_value = "shell")]
+    pub agent: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PARAMETERS)]
+pub struct Sql {
+    /// A connection to a database
+    pub connection: String,
+    #[command(flatten)]
+    pub statement: Statement,
+    /// Roll it back if it changes more rows than this; 1000 when not said
+    #[arg(long, value_name = "N")]
+    pub max_changes: Option<u64>,
+    /// Do not ask; what it would touch is shown all the same
+    #[arg(long)]
+    pub yes: bool,
+    /// Who asks, for the trail
+    #[arg(long, env = "KV_AGENT", default_value = "shell")]
+    pub agent: String,
+}
+
+/// How a parameter is read.
+const PARAMETERS: &str = "A parameter that is JSON is taken as JSON: 5, true, null, '\"text\"', '[1,2]', '{\"a\":1}'. \
+                          Anything else is text: Berlin, 2026-01-31. So a text that looks like JSON goes in JSON's quotes: \
+                          '\"5\"'. No digit of a number is lost.\n\n\
+                          Examples:\n  \
+                          kv query shop 'select id, name from users where city = $1' Berlin\n  \
+                          kv query shop --csv --file report.sql > report.csv\n  \
+                          kv sql shop 'update users set name = $1 where id = $2' Ada 5 --max-changes 1";
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Ends with the command's own code, with 128 + n after signal n, or with 124 when its time was over. \
+                        125: kv itself failed, and says how.\n\n\
+                        Standard input goes to the command unless it is a terminal. On a terminal, output is shown with \
+                        nothing in it that steers the terminal but colours; a pipe or a file gets every byte.\n\n\
+                        Examples:\n  \
+                        kv ssh web1 -- systemctl status nginx\n  \
+                        kv ssh web1 --shell 'journalctl -u nginx | tail -n 20'\n  \
+                        kv ssh web1 --timeout 10m -- apt-get update"
+)]
+pub struct Ssh {
+    /// A connection to a machine
+    pub connection: String,
+    /// Text for the machine's shell, in place of a program and its arguments
+    #[arg(long, value_name = "TEXT", conflicts_with = "command", required_unless_present = "command")]
+    pub shell: Option<String>,
+    /// How long it may take: 30s, 10m; 60 s when not said
+    #[arg(long, value_name = "TIME", value_parser = crate::time::parse_duration)]
+    pub timeout: Option<std::time::Duration>,
+    /// Give it nothing to read
+    #[arg(short = 'n', long)]
+    pub no_stdin: bool,
+    /// As many bytes of output as are wanted, both streams together; 1048576 when not said
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=i64::from(kv_model::MAX_OUTPUT_BYTES)))]
+    pub max_output: Option<u32>,
+    /// Who runs it, for the trail
+    #[arg(long, env = "KV_AGENT", default_value = "shell")]
+    pub agent: String,
+    /// The program and its arguments; each arrives as it is
+    #[arg(last = true)]
+    pub command: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -55,6 +55,8 @@ pub struct Answer {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// A command's output, a line of JSON each: see [`kv_api::CommandLine`].
+    Command,
     /// The service's own status and headers.
     Forwarded {
         status: u16,
@@ -142,6 +144,7 @@ impl Client {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let (outcome, call) = (header(wire::OUTCOME_HEADER), header(wire::CALL_HEADER));
         match outcome.as_deref() {
+            Some(wire::OUTCOME_COMMAND) => Ok(Answer { outcome: Outcome::Command, call, body: response.into_body() }),
             Some(wire::OUTCOME_RESULT) => Ok(Answer { outcome: Outcome::Result, call, body: response.into_body() }),
             Some(wire::OUTCOME_FORWARDED) => {
                 let status = header(wire::STATUS_HEADER).and_then(|status| status.parse().ok()).ok_or_else(odd)?;
@@ -168,6 +171,18 @@ impl Client {
 }
 
 impl Answer {
+    /// The whole of an answer that is text.
+    pub(crate) async fn text(mut self) -> Result<String, Problem> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.next().await? {
+            if bytes.len() + chunk.len() > MAX_ANSWER {
+                return Err(Problem::failed(format!("the answer is over {MAX_ANSWER} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        String::from_utf8(bytes).map_err(|_| odd())
+    }
+
     /// The next piece of the body. A body that broke off ends in a problem.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         while let Some(frame) = self.body.frame().await {

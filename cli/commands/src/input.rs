@@ -2,7 +2,7 @@
 //! private file; never from an argument or a variable, which other programs can read.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -15,6 +15,8 @@ use crate::problem::Problem;
 /// As large as a value may be; the vault holds no larger one.
 const MAX_VALUE: u64 = 64 << 10;
 const MAX_PASSPHRASE: u64 = 1024;
+/// As long as a name, an address or a path may be that somebody types.
+const MAX_LINE: u64 = 4 << 10;
 const MAX_JSON: u64 = kv_api::wire::MAX_JSON_BYTES as u64;
 
 /// Whether somebody can be asked.
@@ -47,6 +49,27 @@ impl Asking {
         rpassword::prompt_password(format!("{prompt} "))
             .map(Zeroizing::new)
             .map_err(|error| Problem::failed(format!("the terminal: {error}")))
+    }
+
+    /// A line that everybody may see. An empty one is the usual answer, where there is one.
+    pub(crate) fn line(self, prompt: &str, usual: Option<&str>, otherwise: &str) -> Result<String, Problem> {
+        if !self.allowed {
+            return Err(Problem::needs_human(format!(
+                "{} is not given, and there is no terminal to ask on",
+                lower(prompt)
+            ))
+            .next(otherwise));
+        }
+        let shown = usual.map_or(String::new(), |usual| format!(" [{usual}]"));
+        let _ = write!(std::io::stderr().lock(), "{prompt}{shown}: ");
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().take(MAX_LINE).read_line(&mut answer);
+        read.map_err(|error| Problem::failed(format!("the terminal: {error}")))?;
+        match (answer.trim(), usual) {
+            ("", Some(usual)) => Ok(usual.to_owned()),
+            ("", None) => Err(Problem::usage(format!("{} is needed", lower(prompt))).next(otherwise)),
+            (answer, _) => Ok(answer.to_owned()),
+        }
     }
 
     /// Shows something once, on the terminal itself: output may be a file, a pipe, or an agent.
@@ -120,6 +143,12 @@ fn passphrase_from(path: &Path) -> Result<Hidden, Problem> {
         .read_to_string(&mut text)
         .map_err(|error| Problem::usage(format!("{shown}: {error}")))?;
     Ok(Hidden::new(without_line_break(&text).to_owned()))
+}
+
+/// A prompt as a part of a sentence.
+fn lower(prompt: &str) -> String {
+    let mut letters = prompt.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
 }
 
 fn without_line_break(text: &str) -> &str {

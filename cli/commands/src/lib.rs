@@ -7,6 +7,7 @@
 mod arguments;
 mod client;
 mod command;
+mod inert;
 mod input;
 mod output;
 mod problem;
@@ -69,13 +70,13 @@ fn usage(error: clap::Error, arguments: &[OsString]) -> ExitCode {
         }
     }
     let _ = write!(std::io::stderr(), "{text}");
-    ExitCode::from(if is_run(arguments) { command::RUN_FAILED } else { 2 })
+    ExitCode::from(if has_own_codes(arguments) { command::RUN_FAILED } else { 2 })
 }
 
-/// Whether this would have been `kv run`, whose exit codes are its command's.
-fn is_run(arguments: &[OsString]) -> bool {
+/// Whether this would have been `kv run` or `kv ssh`, whose exit codes are their command's.
+fn has_own_codes(arguments: &[OsString]) -> bool {
     let matches = Arguments::command().ignore_errors(true).try_get_matches_from(arguments);
-    matches.is_ok_and(|matches| matches.subcommand_name() == Some("run"))
+    matches.is_ok_and(|matches| matches!(matches.subcommand_name(), Some("run" | "ssh")))
 }
 
 /// A flag or a short word, as commands have them; no key or passphrase worth the name is one.

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     pub(crate) json: bool,
-    quiet: bool,
+    pub(crate) quiet: bool,
     pub(crate) color: bool,
 }
 
@@ -48,6 +48,12 @@ impl Output {
     }
 }
 
+/// What a question is about. It is said whatever else is quiet: a question about something invisible is none.
+pub(crate) fn tell(text: &str) {
+    // When standard error has gone, the question is not seen either, and the answer is no.
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// One line on standard output. A pipe that was closed ends the command quietly, as it does others.
 pub(crate) fn print(text: &str) -> Result<(), Problem> {
     let mut stdout = std::io::stdout().lock();
@@ -63,22 +69,36 @@ pub(crate) fn write_out(result: std::io::Result<()>) -> Result<(), Problem> {
 
 /// Text from outside, with nothing in it that steers a terminal or reorders what is read.
 pub(crate) fn inert(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            c if c.is_control() => '\u{fffd}',
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a terminal would do something else with this character than show it. A line break and a tab are shown.
+pub(crate) fn steers(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
+        c => c.is_control(),
+    }
 }
 
 /// Columns, as wide as their widest cell.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    columns(head.iter().map(|name| name.to_uppercase()), rows, &[])
+}
+
+/// The same under a head that is somebody else's; columns of these numbers end at the same place instead of beginning
+/// there.
+pub(crate) fn columns(head: impl IntoIterator<Item = String>, rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING).set_header(head.iter().map(|name| name.to_uppercase()));
+    let head: Vec<_> = head.into_iter().map(|name| inert(&name)).collect();
+    table.load_style(comfy_table::presets::NOTHING).set_header(head);
     for row in rows {
         table.add_row(row.iter().map(|cell| inert(cell)));
+    }
+    for index in right {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }

@@ -74,7 +74,10 @@ impl Problem {
             kv_api::Sent::Unknown => "; it is unknown whether the service acted on it",
             kv_api::Sent::Yes => "; the request had been sent",
         };
-        let mut text = format!("error: {}{sent}", crate::output::inert(&error.message));
+        // Of an excerpt, the first line is the sentence.
+        let message = crate::output::inert(&error.message);
+        let (sentence, excerpt) = message.split_at(message.find('\n').unwrap_or(message.len()));
+        let mut text = format!("error: {sentence}{sent}{excerpt}");
         if let Some(list) = error.details.as_ref().and_then(|details| details["violations"].as_array()) {
             for violation in list.iter().skip(1) {
                 let (pointer, message) = (violation["pointer"].as_str(), violation["message"].as_str());

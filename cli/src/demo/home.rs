@@ -31,7 +31,7 @@ impl Keys {
     }
 }
 
-fn random(length: usize) -> Result<String> {
+pub(super) fn random(length: usize) -> Result<String> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyzABCDEFGH";
     let mut bytes = vec![0; length];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;

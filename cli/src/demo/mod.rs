@@ -1,4 +1,5 @@
-//! `kv demo`: the whole of it in one sitting, with a throw-away vault and fake services on loopback.
+//! `kv demo`: the whole of it in one sitting, with a throw-away vault and fake services on loopback,
+//! and real servers where they are installed.
 //!
 //! Nothing is played: the daemon, the commands and the MCP server are this program, started as a person and an agent
 //! would start them, and the services speak TLS and the real wire formats. Everything is in one temporary directory,
@@ -7,9 +8,11 @@
 mod agent;
 mod home;
 mod report;
+mod servers;
 mod timing;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use kv_commands::DemoOptions;
 use kv_fakes::{FakeOpenAi, FakeStripe, OpenAiOptions, StripeOptions, TestCa};
@@ -17,6 +20,7 @@ use kv_fakes::{FakeOpenAi, FakeStripe, OpenAiOptions, StripeOptions, TestCa};
 use agent::Agent;
 use home::{DemoHome, Keys};
 use report::Report;
+use servers::Starting;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -47,7 +51,8 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 async fn show(options: DemoOptions) -> Result<bool> {
     let mut report = Report::new(options);
     let keys = Keys::random()?;
-    let ca = TestCa::new();
+    let ca = Arc::new(TestCa::new());
+    let servers = Starting::begin(&ca)?;
     let openai = FakeOpenAi::start(&ca, OpenAiOptions { key: keys.openai.clone(), ..Default::default() })?;
     let stripe = FakeStripe::start(&ca, StripeOptions { key: keys.stripe.clone(), ..Default::default() })?;
     let home = DemoHome::new(&ca)?;
@@ -77,6 +82,9 @@ async fn show(options: DemoOptions) -> Result<bool> {
     report.title("What the services saw");
     report.services(&[("openai", &openai), ("stripe", &stripe)], &keys);
 
+    let servers = servers.wait()?;
+    servers.show(&mut report, &home).await?;
+
     report.title("The trail");
     report.ran(&home, &["audit", "--agent", agent::NAME], None).await?;
     let verified = report.ran(&home, &["audit", "verify"], None).await?;
@@ -85,7 +93,7 @@ async fn show(options: DemoOptions) -> Result<bool> {
     let timing = timing::measure(&home, &ca, &openai, &keys.openai).await?;
     report.timing(&timing);
 
-    let kept = report.verdict(&agent, &[&openai, &stripe], &keys, verified);
+    let kept = report.verdict(&agent, &[&openai, &stripe], &keys, &servers, verified);
     agent.end().await;
     home.end().await?;
     report.finish()?;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Result;
 use super::agent::Agent;
 use super::home::{DemoHome, Keys};
+use super::servers::Servers;
 use super::timing::Timing;
 
 pub(super) struct Report {
@@ -49,6 +50,19 @@ impl Report {
         if output.status.success() { Ok(true) } else { Err(format!("`kv {shown}` failed: {}", printed.trim()).into()) }
     }
 
+    /// Runs a command that kv has to refuse, and shows it so.
+    pub(super) async fn refused(&mut self, home: &DemoHome, arguments: &[&str]) -> Result<()> {
+        match self.ran(home, arguments, None).await {
+            Ok(_) => Err(format!("`kv {}` was not refused", arguments.join(" ")).into()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn remark(&mut self, text: &str) {
+        self.line(&format!("  {text}"));
+        self.document["remark"] = text.into();
+    }
+
     pub(super) fn saw(&mut self, agent: &Agent) {
         for exchange in &agent.exchanges {
             let arguments = exchange.arguments.to_string();
@@ -86,7 +100,14 @@ impl Report {
     }
 
     /// Says what held, and whether all of it did.
-    pub(super) fn verdict(&mut self, agent: &Agent, services: &[&Service], keys: &Keys, verified: bool) -> bool {
+    pub(super) fn verdict(
+        &mut self,
+        agent: &Agent,
+        services: &[&Service],
+        keys: &Keys,
+        servers: &Servers,
+        verified: bool,
+    ) -> bool {
         let held = |text: &str| text.contains(&keys.openai) || text.contains(&keys.stripe);
         let agent_holds_none = !agent.exchanges.iter().any(|exchange| held(&exchange.answer));
         let (last, others) = match agent.exchanges.split_last() {
@@ -98,15 +119,23 @@ impl Report {
         let services_got_keys =
             !requests.is_empty() && requests.iter().all(|request| request.bearer().is_some_and(held));
         let payout_stopped = !requests.iter().any(|request| request.path() == "/v1/payouts");
+        let shown = self.document["commands"].to_string();
+        let credentials_stayed = !servers.credentials().iter().any(|credential| shown.contains(credential));
         self.title("In short");
         let mut all = true;
+        let servers = servers
+            .are_there()
+            .then_some((credentials_stayed, "neither the password nor the SSH key in anything that was shown"));
         for (holds, text) in [
             (went_through, "the agent listed, chatted and took a payment"),
             (agent_holds_none, "no key in anything that the agent saw"),
             (services_got_keys, "every request that reached a service carried its key"),
             (payout_stopped && last, "the payout was refused, and Stripe never saw it"),
             (verified, "the trail is intact"),
-        ] {
+        ]
+        .into_iter()
+        .chain(servers)
+        {
             self.line(&format!("  {}  {text}", if holds { "yes" } else { "NO " }));
             self.document["held"][text] = holds.into();
             all &= holds;

@@ -62,6 +62,33 @@ pub enum ApiBody {
     Bytes { media_type: String, data: HiddenBytes },
 }
 
+/// One line of what a command writes, in an answer whose outcome is `command`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum CommandLine {
+    /// The last line.
+    End {
+        exit: CommandExit,
+        truncated: bool,
+    },
+    Stderr {
+        data: HiddenBytes,
+    },
+    Stdout {
+        data: HiddenBytes,
+    },
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandExit {
+    Code(u32),
+    /// The signal's name without `SIG`.
+    Signal(String),
+    TimedOut,
+}
+
 fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }

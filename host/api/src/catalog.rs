@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kv_model::{ConnectionName, Effect, OperationName, ProviderName, SecretName, SettingName, SlotName, Suggestion};
+use kv_model::{
+    ConnectionName, Effect, OperationName, Protocol, ProviderName, SecretName, SettingName, SlotName, Suggestion,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,6 +79,8 @@ pub struct ProviderSummary {
     pub title: String,
     pub description: String,
     pub digest: String,
+    /// What its connections speak.
+    pub protocol: Protocol,
     pub origins: Vec<String>,
     pub slots: Vec<SlotSummary>,
     pub settings: Vec<SettingSummary>,

@@ -13,7 +13,7 @@ mod manage;
 pub mod wire;
 
 pub use audit::{AuditQuery, VerifyReport};
-pub use call::{ApiBody, AttachmentHead, CallRequest, RawCallRequest};
+pub use call::{ApiBody, AttachmentHead, CallRequest, CommandExit, CommandLine, RawCallRequest};
 pub use catalog::{
     ConnectionDetail, ConnectionSummary, Counts, OperationDetail, OperationSummary, ProviderSummary, SettingSummary,
     SlotSummary,
@@ -21,9 +21,10 @@ pub use catalog::{
 pub use error::{ApiError, Code, Sent};
 pub use hidden::{Hidden, HiddenBytes};
 pub use manage::{
-    AuditState, Check, Checks, ConnectRequest, EditRequest, Edited, Graver, InitRequest, InitResult, PassphraseRequest,
-    ProviderChange, RenameRequest, RunEnd, RunRequest, RunStart, SecretInfo, SetRequest, SetResult, Status, Stopping,
-    SuggestedPassphrase, TestResult, UnlockRequest, ValueRequest, VaultState,
+    AuditState, Check, Checks, ConnectRequest, EditRequest, Edited, Graver, HostKeys, HostKeysRequest, InitRequest,
+    InitResult, PassphraseRequest, ProviderChange, RenameRequest, RoleFindings, RunEnd, RunRequest, RunStart,
+    SecretInfo, SetRequest, SetResult, ShownKey, Status, Stopping, SuggestedPassphrase, TestResult, UnlockRequest,
+    ValueRequest, VaultState,
 };
 
 /// The version of this API. A client says it in [`wire::VERSION_HEADER`]; a daemon of another one refuses by name.

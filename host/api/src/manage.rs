@@ -121,6 +121,12 @@ pub struct SecretInfo {
 pub struct SetRequest {
     pub name: SecretName,
     pub value: HiddenBytes,
+    /// The person accepts that a connection string leads to this machine or into a private network.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// Store it and make no connection of it, whatever its name.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -230,6 +236,58 @@ pub struct TestResult {
     pub status: u16,
     pub ok: bool,
     pub duration_us: u64,
+    /// Of a database: what its role may do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleFindings>,
+}
+
+/// What a database's role may do, whoever asks it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleFindings {
+    pub role: String,
+    pub database: String,
+    pub server_version: String,
+    /// The version of TLS. `None`: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<String>,
+    /// How kv showed that it is the role.
+    pub auth: String,
+    /// In what ways the role can change something, a clause each. Empty: it can only read.
+    pub can_write: Vec<String>,
+    /// Its sessions are read-only unless they say otherwise.
+    pub reads_by_default: bool,
+    /// SQL that makes a role which can only read, for a person to look through and run.
+    pub safe_role: String,
+}
+
+/// `POST /v1/host-keys`: the keys that an SSH server shows, for a person to compare. Nothing is authenticated but the jump
+/// hosts on the way, and what is found proves nothing yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostKeysRequest {
+    /// `ssh://HOST[:PORT]`
+    pub origin: String,
+    /// The connection to go through.
+    #[serde(default)]
+    pub jump: Option<ConnectionName>,
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostKeys {
+    /// In its one form.
+    pub origin: String,
+    pub keys: Vec<ShownKey>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownKey {
+    pub algorithm: String,
+    /// `SHA256:...`
+    pub fingerprint: String,
+    /// `ALGORITHM BASE64`, as the setting `host-keys` takes it.
+    pub line: String,
 }
 
 /// `POST /v1/run`: starts a run of a command with secrets, or without any.

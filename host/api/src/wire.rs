@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `result` | JSON: the result of a call, or the answer to a question about kv |
 //! | `forwarded` | what the service answered, byte for byte but for redaction, as it streams; [`STATUS_HEADER`] has the service's status, [`HEADERS_HEADER`] its headers as a JSON array of pairs |
+//! | `command` | what a command on another machine writes, as it comes: a [`CommandLine`](crate::CommandLine) on each line, the last of them its end |
 //! | `error` | JSON: `{"v":1,"error":{..}}` |
 //!
 //! A forwarded body that breaks off ends with the trailer [`ERROR_TRAILER`] (JSON of the error) where the client asked
@@ -33,6 +34,7 @@ pub const ERROR_TRAILER: &str = "kv-error";
 
 pub const OUTCOME_RESULT: &str = "result";
 pub const OUTCOME_FORWARDED: &str = "forwarded";
+pub const OUTCOME_COMMAND: &str = "command";
 pub const OUTCOME_ERROR: &str = "error";
 
 /// As large as the JSON of a request may be: inputs are prompts, not files, and files go as attachments.

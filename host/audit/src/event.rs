@@ -97,6 +97,8 @@ events! {
     ConnectionRemoved = "connection_removed" { connection: ConnectionName, uid: u32, }
     DaemonStarted = "daemon_started" { version: Claim, pid: u32, uid: u32, }
     DaemonStopped = "daemon_stopped" { cause: StopCause, }
+    /// A person wants to see an SSH server's keys. The jump host is logged in to; the server is not.
+    HostKeysAsked = "host_keys_asked" { origin: Origin, jump: Option<ConnectionName>, uid: u32, }
     Locked = "locked" { cause: LockCause, }
     PassphraseChanged = "passphrase_changed" { uid: u32, }
     /// What came in by the agents' socket and was no call: a verb of the person's, a path that there is not, no JSON.
@@ -116,6 +118,8 @@ events! {
         operation: Option<Claim>,
         code: Code,
     }
+    /// kv is about to log in to a database and to ask what its role may do.
+    RoleExamined = "role_examined" { connection: ConnectionName, uid: u32, }
     RunEnded = "run_ended" {
         run: CallId,
         /// Absent when a signal ended it.

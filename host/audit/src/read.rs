@@ -262,7 +262,8 @@ fn subject(record: &Record) -> (Option<&str>, Option<&str>, Vec<&str>) {
         Record::Event(
             Event::ConnectionEdited { connection, .. }
             | Event::ConnectionMade { connection, .. }
-            | Event::ConnectionRemoved { connection, .. },
+            | Event::ConnectionRemoved { connection, .. }
+            | Event::RoleExamined { connection, .. },
         ) => (None, Some(connection.as_str()), Vec::new()),
         Record::Intent(intent) => (
             Some(intent.principal.name()),

@@ -105,7 +105,8 @@ records! {
         /// What the request is, by its endpoint.
         sends: OperationName,
         effect: Effect,
-        method: Method,
+        /// Of an HTTP request.
+        method: Option<Method>,
         endpoint: Claim,
         path: Claim,
         /// Of the whole request but the credential.

@@ -9,14 +9,15 @@ use futures_util::Stream;
 use http_body::{Frame, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
 use hyper::{Response, StatusCode};
-use kv_api::ApiError;
 use kv_api::wire::{self, ErrorBody};
-use kv_model::{CallId, Connection};
+use kv_api::{ApiError, CommandExit, CommandLine, HiddenBytes};
+use kv_egress::CommandChunk;
+use kv_model::{CallId, Connection, Exit};
 use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::ongoing::{Answering, Cut, Source};
-use crate::pipeline::{Forwarded, Reply};
+use crate::pipeline::{Forwarded, Reply, RunningCommand, TIMED_OUT};
 use crate::worker::Worker;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BrokenOff>>>>;
@@ -57,6 +58,7 @@ pub(crate) fn reply(worker: &Worker, reply: Reply, trailers: bool) -> Result<Ans
             answer.headers_mut().insert(wire::CALL_HEADER, call_value(call)?);
             Ok(answer)
         }
+        Reply::Command(running) => command(worker, *running, trailers),
         Reply::Forwarded(forwarded) => forward(worker, *forwarded, trailers),
     }
 }
@@ -111,6 +113,18 @@ fn forward(worker: &Worker, forwarded: Forwarded, trailers: bool) -> Result<Answ
     Ok(answer)
 }
 
+/// A command's output: a JSON object on each line, as it comes.
+fn command(worker: &Worker, running: RunningCommand, trailers: bool) -> Result<Answered, Fault> {
+    let call = call_value(running.call)?;
+    let ongoing = worker.ongoing.begin(Box::new(running), &worker.shared);
+    let mut answer = Response::new(AnswerBody::Ongoing(ongoing, trailers));
+    answer.headers_mut().insert(wire::OUTCOME_HEADER, HeaderValue::from_static(wire::OUTCOME_COMMAND));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    answer.headers_mut().insert(wire::CALL_HEADER, call);
+    name_trailer(&mut answer, trailers);
+    Ok(answer)
+}
+
 fn name_trailer(answer: &mut Answered, trailers: bool) {
     if trailers {
         answer.headers_mut().insert(TRAILER, HeaderValue::from_static(wire::ERROR_TRAILER));
@@ -159,6 +173,55 @@ impl Source for Forwarded {
     fn connection(&self) -> Option<&Arc<Connection>> {
         Some(&self.connection)
     }
+}
+
+/// A command: its output, then how it ended.
+impl Source for RunningCommand {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        let next = ready!(self.answer.poll_next(cx));
+        self.outcome.command(&self.answer, None);
+        Poll::Ready(match next {
+            Some(Ok(chunk)) => {
+                if let CommandChunk::End { exit, .. } = &chunk {
+                    self.outcome.command(&self.answer, Some(exit));
+                    self.outcome.finish((*exit == Exit::TimedOut).then_some(TIMED_OUT));
+                }
+                Some(line(&chunk))
+            }
+            Some(Err(error)) => {
+                self.outcome.finish(Some(error.code()));
+                Some(Err(Fault::body(&error)))
+            }
+            None => None,
+        })
+    }
+
+    fn cut(&mut self, cut: Cut) {
+        self.outcome.command(&self.answer, None);
+        self.outcome.finish(Some(cut.code()));
+    }
+
+    fn connection(&self) -> Option<&Arc<Connection>> {
+        Some(&self.connection)
+    }
+}
+
+fn line(chunk: &CommandChunk) -> Result<Bytes, Fault> {
+    let line = match chunk {
+        CommandChunk::Stdout(bytes) => CommandLine::Stdout { data: HiddenBytes::new(bytes.to_vec()) },
+        CommandChunk::Stderr(bytes) => CommandLine::Stderr { data: HiddenBytes::new(bytes.to_vec()) },
+        CommandChunk::End { exit, truncated } => CommandLine::End {
+            exit: match exit {
+                Exit::Code(code) => CommandExit::Code(*code),
+                Exit::Signal(name) => CommandExit::Signal(name.clone()),
+                Exit::TimedOut => CommandExit::TimedOut,
+            },
+            truncated: *truncated,
+        },
+    };
+    let mut text = serde_json::to_vec(&line).map_err(Fault::broken)?;
+    text.push(b'\n');
+    Ok(text.into())
 }
 
 /// The last frame of an answer that does not end well: a trailer that says why, or an abort.

@@ -178,6 +178,7 @@ fn provider_summary(provider: &Provider) -> ProviderSummary {
         title: manifest.title.clone(),
         description: manifest.description.clone(),
         digest: provider.digest.to_string(),
+        protocol: manifest.protocol,
         origins: manifest.origins.iter().map(ToString::to_string).collect(),
         slots: manifest
             .slots

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, Edited, TestResult};
+use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, Edited, RoleFindings, TestResult};
 use kv_audit::{Decided, Event, Later, Setup};
 use kv_model::{
-    Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, SecretName, SecretRef, SettingName,
+    Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, Protocol, SecretName, SecretRef,
     SlotName, Suggestion,
 };
 use kv_runtime::Provider;
@@ -25,12 +25,12 @@ use crate::pipeline::{self, Ask, Reply, What};
 use crate::renewal;
 use crate::request;
 use crate::route::Caller;
+use crate::settings;
 use crate::shared::Shared;
 use crate::worker::Worker;
 
 /// A CA file holds a few certificates of some KiB.
 const MAX_CA_BYTES: usize = 256 << 10;
-const MAX_SETTING_BYTES: usize = 1024;
 /// As much of a test call's answer as is read.
 const MAX_TEST_BYTES: usize = 8 << 20;
 
@@ -84,21 +84,17 @@ async fn setup(shared: &Shared, session: &Session, connection: &Connection) -> R
 pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectRequest) -> Result<Connection, Fault> {
     let manifest = &provider.manifest;
     let origin = match &wanted.origin {
-        Some(text) => {
-            Origin::parse(text).map_err(|error| Fault::usage(format!("`{}` is no origin: {error}", shown(text))))?
-        }
+        Some(text) => origin(text, manifest.protocol)?,
         None => manifest
             .origins
             .first()
             .cloned()
             .ok_or_else(|| Fault::usage("the provider has no origin of its own: give one"))?,
     };
-    if matches!(origin.host_kind(), HostKind::Loopback | HostKind::PrivateIp) && !wanted.allow_private {
-        return Err(Fault::new(Code::NeedsHuman, format!("`{origin}` is on this machine or in a private network"))
-            .reason("private_origin")
-            .next("if that is meant, confirm it, or give --yes"));
-    }
+    check_private(&origin, wanted.allow_private)?;
     let ca = wanted.ca.map(check_ca).transpose()?;
+    let of = settings::Of { name: &wanted.name, has_ca: ca.is_some() };
+    let settings = settings::check(&|name| session.connection(name), manifest, &of, wanted.settings)?;
     Ok(Connection {
         name: wanted.name,
         provider: manifest.name.clone(),
@@ -107,12 +103,40 @@ pub(crate) fn plan(session: &Session, provider: &Provider, wanted: ConnectReques
         allow_private: wanted.allow_private && !manifest.origins.contains(&origin),
         origin,
         ca,
-        settings: check_settings(manifest, wanted.settings)?,
+        settings,
         bindings: bind(session, manifest, &wanted.bindings)?,
         accepted: manifest.operations.values().map(|operation| (operation.name.clone(), operation.suggest)).collect(),
         effects: renewal::effects(manifest),
         created_ms: now_ms(),
     })
+}
+
+/// An origin of the protocol that the provider speaks.
+pub(crate) fn origin(text: &str, protocol: Protocol) -> Result<Origin, Fault> {
+    let form = match protocol {
+        Protocol::Http => "https://HOST[:PORT]",
+        Protocol::Sql => "postgres://HOST[:PORT]",
+        Protocol::Ssh => "ssh://HOST[:PORT]",
+    };
+    let origin = Origin::parse(text).map_err(|error| {
+        Fault::usage(format!("`{}` is no origin: {error}", shown(text))).next(format!("write {form}"))
+    })?;
+    if origin.protocol() != protocol {
+        return Err(Fault::usage(format!("`{origin}` is no origin of this provider, which speaks another protocol"))
+            .reason("protocol")
+            .next(format!("write {form}")));
+    }
+    Ok(origin)
+}
+
+/// A place on this machine or beside it is one that a person has to mean.
+pub(crate) fn check_private(origin: &Origin, allow_private: bool) -> Result<(), Fault> {
+    if matches!(origin.host_kind(), HostKind::Loopback | HostKind::PrivateIp) && !allow_private {
+        return Err(Fault::new(Code::NeedsHuman, format!("`{origin}` is on this machine or in a private network"))
+            .reason("private_origin")
+            .next("if that is meant, confirm it, or give --yes"));
+    }
+    Ok(())
 }
 
 fn check_ca(pem: String) -> Result<CustomCa, Fault> {
@@ -122,36 +146,6 @@ fn check_ca(pem: String) -> Result<CustomCa, Fault> {
     let ca = CustomCa(pem);
     kv_egress::check_ca(&ca).map_err(|why| Fault::usage(format!("the CA file is not taken: {why}")))?;
     Ok(ca)
-}
-
-fn check_settings(
-    manifest: &Manifest,
-    given: BTreeMap<SettingName, String>,
-) -> Result<BTreeMap<SettingName, String>, Fault> {
-    for (name, value) in &given {
-        if !manifest.settings.iter().any(|setting| setting.name == *name) {
-            let known: Vec<_> = manifest.settings.iter().map(|setting| setting.name.as_str()).collect();
-            return Err(Fault::usage(format!(
-                "`{}` has no setting `{name}`; it has: {}",
-                manifest.name,
-                known.join(", ")
-            )));
-        }
-        if value.len() > MAX_SETTING_BYTES || value.chars().any(char::is_control) {
-            return Err(Fault::usage(format!(
-                "the setting `{name}` is over {MAX_SETTING_BYTES} bytes or has control characters"
-            )));
-        }
-    }
-    for setting in manifest.settings.iter().filter(|setting| setting.required) {
-        if setting.default.is_none() && !given.contains_key(&setting.name) {
-            return Err(Fault::usage(format!(
-                "the setting `{}` is needed: --setting {}=VALUE",
-                setting.name, setting.name
-            )));
-        }
-    }
-    Ok(given)
 }
 
 /// Binds every slot to a secret: the one that was named, or one with a usual name.
@@ -236,9 +230,13 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
     let manifest = &provider.manifest;
     let mut connection = Connection::clone(&before);
     let provider_change = change.accept_provider.then(|| renewal::renew(&mut connection, manifest, provider.digest));
-    let mut settings = connection.settings;
-    settings.extend(change.settings);
-    connection.settings = check_settings(manifest, settings)?;
+    if let Some(pem) = change.ca {
+        connection.ca = Some(check_ca(pem)?);
+    }
+    let mut given = connection.settings;
+    given.extend(change.settings);
+    let of = settings::Of { name: &name, has_ca: connection.ca.is_some() };
+    connection.settings = settings::check(&|name| session.connection(name), manifest, &of, given)?;
     if change.accept_provider {
         let mut named = names_of(&session, &connection);
         named.retain(|name, _| manifest.slots.iter().any(|slot| slot.name == *name));
@@ -251,9 +249,6 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
         }
         let secret = session.vault.secret(&secret).ok_or_else(|| Fault::no_secret(&secret))?;
         connection.bindings.insert(slot, SecretRef { id: secret.id, name: secret.name });
-    }
-    if let Some(pem) = change.ca {
-        connection.ca = Some(check_ca(pem)?);
     }
     for (operation, decision) in change.decisions {
         if !manifest.operations.contains_key(&operation) {
@@ -325,6 +320,13 @@ async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Res
         pipeline::call(worker, Ask { principal: caller.principal, connection: name, most: Effect::Read, what }).await?;
     let status = match reply {
         Reply::Result { .. } => 200,
+        Reply::Command(mut running) => {
+            let read = running.answer.collect().await;
+            running.outcome.command(&running.answer, read.as_ref().ok().map(|output| &output.exit));
+            running.outcome.finish(read.as_ref().err().map(|error| error.code()));
+            let output = read.map_err(|error| Fault::body(&error))?;
+            if output.exit == kv_model::Exit::Code(0) { 200 } else { 500 }
+        }
         Reply::Forwarded(mut forwarded) => {
             let status = forwarded.answer.status;
             let read = forwarded.answer.body.collect(MAX_TEST_BYTES).await;
@@ -335,7 +337,41 @@ async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Res
         }
     };
     let duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok(TestResult { operation, status, ok: (200..300).contains(&status), duration_us })
+    let ok = (200..300).contains(&status);
+    let role = match manifest.protocol {
+        Protocol::Sql if ok => Some(examine(worker, &session, &connection, manifest).await?),
+        Protocol::Http | Protocol::Sql | Protocol::Ssh => None,
+    };
+    Ok(TestResult { operation, status, ok, duration_us, role })
+}
+
+/// What a database's role could do if nobody held it to reading.
+async fn examine(
+    worker: &Worker,
+    session: &Session,
+    connection: &Arc<Connection>,
+    manifest: &Manifest,
+) -> Result<RoleFindings, Fault> {
+    // It logs in, so it stands in the trail: a question of kv's own, which is why it is no call.
+    let event = Event::RoleExamined { connection: connection.name.clone(), uid: worker.shared.uid };
+    worker.shared.intend(event).await?;
+    let (auth, defaults) = (manifest.default_schemes(), manifest.settings_with(&Default::default()));
+    let report = worker
+        .egress
+        .examine(connection, &auth, &defaults, &session.vault, now_ms())
+        .await
+        .map_err(|error| Fault::send(&error))?
+        .map_err(|error| Fault::database(&error))?;
+    Ok(RoleFindings {
+        role: report.role,
+        database: report.database,
+        server_version: report.server_version,
+        tls: report.tls.map(str::to_owned),
+        auth: report.auth.to_owned(),
+        can_write: report.can_write,
+        reads_by_default: report.reads_by_default,
+        safe_role: report.safe_role,
+    })
 }
 
 /// The secrets of a connection, by name.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use kv_api::{ApiError, Code, Sent};
 use kv_model::{
-    CallId, Connection, ConnectionName, OperationName, ProviderName, RequestError, SchemaError, SecretName,
+    CallId, CommandError, Connection, ConnectionName, OperationName, ProviderName, RequestError, SchemaError,
+    SecretName, SqlError, StatementError,
 };
 use serde_json::json;
 
@@ -255,6 +256,29 @@ impl Fault {
         let reason = error.code();
         Self::new(Code::Upstream, format!("provider `{provider}` built a request that cannot go out: {error}"))
             .reason(reason)
+    }
+
+    /// A statement that cannot go out. Its text is usually the caller's own.
+    pub(crate) fn statement(connection: &ConnectionName, error: &StatementError) -> Self {
+        let fault = Self::usage(error.to_string()).reason(error.code());
+        match error {
+            StatementError::Unreadable(kv_model::Unreadable::NotARead { .. }) => fault
+                .next(format!("a statement that writes is the operation `execute`: kv sql {connection} 'STATEMENT'")),
+            _ => fault,
+        }
+    }
+
+    /// A command that cannot go out.
+    pub(crate) fn command(error: &CommandError) -> Self {
+        Self::usage(error.to_string()).reason(error.code())
+    }
+
+    /// A statement that the database took and refused.
+    pub(crate) fn database(error: &SqlError) -> Self {
+        Self::new(Code::Upstream, error.message.clone())
+            .reason("sql.refused")
+            .recorded()
+            .map(|wire| wire.sent(Sent::Yes).details(json!({ "code": error.code, "position": error.position })))
     }
 
     pub(crate) fn denied(denial: &kv_policy::Denial) -> Self {

@@ -9,6 +9,9 @@
 //! record    the outcome, however the call ended
 //! ```
 
+mod outcome;
+mod reply;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
@@ -16,24 +19,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kv_audit::{AuditLog, Code, Event, Outcome, Pending};
-use kv_egress::Answer;
+use kv_audit::{Code, Event, Recorded};
+use kv_egress::SendError;
 use kv_model::{
-    Attachment, Call, CallId, Connection, ConnectionName, Delivery, Effect, HttpRequest, HttpResponse, Next,
-    OperationName, Payload, Principal, RawRequest, Step,
+    Attachment, Call, CallId, Command, Connection, ConnectionName, Delivery, Effect, HttpRequest, Next, OperationName,
+    Parts, Principal, Protocol, RawRequest, Request, Response, Statement, Step,
 };
 use kv_policy::{Decision, Permit, Question};
 use kv_runtime::{Budget, Provider};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::budget::Account;
 use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::shared::Shared;
 use crate::worker::Worker;
+
+pub(crate) use self::outcome::OutcomeGuard;
+use self::reply::Brought;
+pub(crate) use self::reply::{Forwarded, Reply, Running as RunningCommand, TIMED_OUT};
 
 /// What a caller asks for.
 pub(crate) struct Ask {
@@ -49,28 +55,10 @@ pub(crate) enum What {
     Typed { operation: OperationName, input: Value, attachments: Vec<Attachment> },
 }
 
-/// What a caller gets.
-pub(crate) enum Reply {
-    /// The service's answer, as it streams. The outcome is recorded when it ends or is dropped.
-    Forwarded(Box<Forwarded>),
-    /// The provider's result, as JSON.
-    Result { call: CallId, json: String },
-}
-
-pub(crate) struct Forwarded {
-    pub(crate) call: CallId,
-    pub(crate) connection: Arc<Connection>,
-    pub(crate) answer: Answer,
-    pub(crate) outcome: OutcomeGuard,
-    counted: Option<InFlight>,
-}
-
 /// As many requests as one call may send: a bounded listing of 1,000 items by pages of 100 takes ten.
 const MAX_SENDS: u32 = 100;
 /// As long as a provider may make one call wait, all waits together.
 const MAX_DELAY: Duration = Duration::from_secs(600);
-/// As much of an answer as is handed to a provider. A larger one fails the call: what a provider reads it reads whole.
-const MAX_RESUME_BYTES: usize = 8 << 20;
 /// As long as egress may take to stop when the vault is locked: it has nothing to wait for.
 const EGRESS_STOPS: Duration = Duration::from_millis(250);
 
@@ -130,9 +118,7 @@ async fn until_locked(worker: &Worker, id: CallId, ask: Ask) -> Result<Reply, Fa
     let progress = Progress::default();
     let carrying = carry_out(worker, session.clone(), id, ask, &progress);
     let mut reply = unless_ended(session.ended(), &progress, carrying).await?;
-    if let Reply::Forwarded(forwarded) = &mut reply {
-        forwarded.counted = Some(counted);
-    }
+    reply.count(counted);
     Ok(reply)
 }
 
@@ -229,8 +215,8 @@ impl Running<'_> {
     async fn forward_raw(&mut self, request: HttpRequest) -> Result<Reply, Fault> {
         let effect = request.effect();
         let delivery = Delivery { effect, summary: String::new(), repeatable: false, delay_ms: 0, next: Next::Forward };
-        let (answer, outcome) = self.send(request, &delivery).await?;
-        Ok(self.forward(answer, outcome))
+        let (brought, outcome) = self.send(Request::Http(request), &delivery).await?;
+        self.forward(brought, outcome)
     }
 
     /// The provider's steps, until there is an answer. Once something was sent, no error says that nothing was.
@@ -250,28 +236,41 @@ impl Running<'_> {
                 Step::Done(json) => return Ok(Reply::Result { call: self.call.id, json }),
                 Step::Send { request, delivery } => (request, delivery),
             };
-            let manifest = &self.provider.manifest;
-            let (settings, attachments) = (&self.call.settings, &self.call.attachments);
-            let request = HttpRequest::from_provider(request, manifest, self.call.id, settings, attachments)
-                .map_err(|error| Fault::provider_request(&manifest.name, error))?;
-            let (answer, outcome) = self.send(request, &delivery).await?;
+            let request = self.request(request, delivery.effect)?;
+            let (brought, outcome) = self.send(request, &delivery).await?;
             let state = match delivery.next {
-                Next::Forward => return Ok(self.forward(answer, outcome)),
-                Next::ForwardSuccess(_) if (200..300).contains(&answer.status) => {
-                    return Ok(self.forward(answer, outcome));
-                }
+                Next::Forward => return self.forward(brought, outcome),
+                Next::ForwardSuccess(_) if brought.is_success() => return self.forward(brought, outcome),
                 Next::ForwardSuccess(state) | Next::Resume(state) => state,
             };
             // Held until the provider has read it.
             let memory = self.worker.shared.budgets.of_answer();
-            let response = read_whole(answer, outcome, &memory).await?;
+            let response = brought.read_whole(outcome, &memory).await?;
             // What the provider makes of an answer comes after a request that was recorded with its outcome.
             step = self.step(Some((state, response))).await.map_err(Fault::recorded)?;
         }
     }
 
+    /// What a provider asks for, checked; from here on it is one value.
+    fn request(&self, parts: Parts, claimed: Effect) -> Result<Request, Fault> {
+        let (call, manifest) = (&self.call, &*self.provider.manifest);
+        match parts {
+            Parts::Http(parts) => {
+                HttpRequest::from_provider(parts, manifest, call.id, &call.settings, &call.attachments)
+                    .map(Request::Http)
+                    .map_err(|error| Fault::provider_request(&manifest.name, error))
+            }
+            Parts::Sql(parts) => Statement::from_provider(parts, claimed, manifest, &call.operation)
+                .map(Request::Sql)
+                .map_err(|error| Fault::statement(&self.connection.name, &error)),
+            Parts::Ssh(parts) => Command::from_provider(parts, claimed, manifest, &call.operation)
+                .map(Request::Ssh)
+                .map_err(|error| Fault::command(&error)),
+        }
+    }
+
     /// Decide, record, send.
-    async fn send(&mut self, request: HttpRequest, delivery: &Delivery) -> Result<(Answer, OutcomeGuard), Fault> {
+    async fn send(&mut self, request: Request, delivery: &Delivery) -> Result<(Brought, OutcomeGuard), Fault> {
         if self.sends >= MAX_SENDS {
             return Err(Fault::new(
                 kv_api::Code::Upstream,
@@ -310,23 +309,42 @@ impl Running<'_> {
             request,
         };
         self.sends += 1;
-        let sent_bytes = question.request.body().data.len() as u64;
+        let (protocol, sent_bytes) = (question.request.protocol(), question.request.size());
         let permit = self.decide(question)?;
         let audit = &self.worker.shared.audit;
         let recorded = audit.record_intent(permit, now_ms()).await.map_err(Fault::audit)?;
         let (recorded, pending) = recorded;
         let mut outcome = OutcomeGuard::new(Arc::clone(audit), pending, sent_bytes);
         let before = self.progress.0.replace(Stage::Sending);
-        match self.worker.egress.send(recorded, &self.call.settings, &self.session.vault, now_ms()).await {
-            Ok(answer) => {
+        match self.carry(protocol, recorded).await {
+            Ok(brought) => {
                 self.progress.0.set(Stage::Answered);
-                outcome.answered(&answer);
-                Ok((answer, outcome))
+                outcome.answered(&brought);
+                Ok((brought, outcome))
             }
             Err(error) => {
                 self.progress.0.set(before);
                 outcome.failed(&error);
                 Err(Fault::send(&error))
+            }
+        }
+    }
+
+    /// The way out of the request's protocol.
+    async fn carry(&self, protocol: Protocol, permit: Recorded<Permit>) -> Result<Brought, SendError> {
+        let (egress, settings, vault) = (&self.worker.egress, &self.call.settings, &self.session.vault);
+        match protocol {
+            Protocol::Http => egress.send(permit, settings, vault, now_ms()).await.map(Brought::Http),
+            Protocol::Sql => egress.query(permit, settings, vault, now_ms()).await.map(Brought::Sql),
+            Protocol::Ssh => {
+                let session = &self.session;
+                let jumps = |name: &ConnectionName| session.connection(name).ok();
+                // The target's settings are not its jump hosts': what one of those does not have, the manifest says.
+                let defaults = self.provider.manifest.settings_with(&std::collections::BTreeMap::new());
+                egress
+                    .run(permit, &defaults, vault, &jumps, now_ms())
+                    .await
+                    .map(|answer| Brought::Ssh(Box::new(answer)))
             }
         }
     }
@@ -354,19 +372,17 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn forward(&self, answer: Answer, outcome: OutcomeGuard) -> Reply {
-        let connection = Arc::clone(&self.connection);
-        Reply::Forwarded(Box::new(Forwarded { call: self.call.id, connection, answer, outcome, counted: None }))
+    fn forward(&self, brought: Brought, outcome: OutcomeGuard) -> Result<Reply, Fault> {
+        brought.forward(self.call.id, &self.connection, outcome)
     }
 
     /// One step of the provider: here, if it is quick, and otherwise once more on a thread of its own. A step is a pure
     /// function, so beginning it anew changes nothing.
-    async fn step(&self, answer: Option<(String, HttpResponse)>) -> Result<Step, Fault> {
-        let run =
-            |provider: &Provider, call: &Call, answer: &Option<(String, HttpResponse)>, budget: Budget| match answer {
-                None => provider.start(call, budget),
-                Some((state, response)) => provider.resume(call, state, response, budget),
-            };
+    async fn step(&self, answer: Option<(String, Response)>) -> Result<Step, Fault> {
+        let run = |provider: &Provider, call: &Call, answer: &Option<(String, Response)>, budget: Budget| match answer {
+            None => provider.start(call, budget),
+            Some((state, response)) => provider.resume(call, state, response, budget),
+        };
         let name = &self.provider.manifest.name;
         match run(&self.provider, &self.call, &answer, Budget::Inline) {
             Err(error) if error.wants_full_budget() => {}
@@ -380,93 +396,8 @@ impl Running<'_> {
     }
 }
 
-async fn read_whole(answer: Answer, mut outcome: OutcomeGuard, memory: &Account) -> Result<HttpResponse, Fault> {
-    let Answer { status, headers, mut body } = answer;
-    let read = memory.collect(&mut body, MAX_RESUME_BYTES).await;
-    outcome.progress(&body);
-    match read {
-        Ok(data) => {
-            outcome.finish(None);
-            let body = match String::from_utf8(data.into()) {
-                Ok(text) => Payload::Text(text),
-                Err(error) => Payload::Bytes(error.into_bytes()),
-            };
-            Ok(HttpResponse { status, headers, body })
-        }
-        Err(error) => {
-            outcome.finish(Some(error.code()));
-            Err(error.fault())
-        }
-    }
-}
-
-/// Records the outcome exactly once: when told to, or when dropped, since then the caller has gone or the vault was locked.
-pub(crate) struct OutcomeGuard {
-    audit: Arc<AuditLog>,
-    /// What is still to be recorded. `None`: it has been.
-    open: Option<(Pending, Outcome)>,
-    started: std::time::Instant,
-}
-
-impl OutcomeGuard {
-    fn new(audit: Arc<AuditLog>, pending: Pending, bytes_out: u64) -> Self {
-        let outcome = Outcome {
-            sent: kv_audit::Sent::Unknown,
-            status: None,
-            bytes_in: 0,
-            bytes_out,
-            duration_us: 0,
-            redactions: 0,
-            error_code: None,
-        };
-        Self { audit, open: Some((pending, outcome)), started: std::time::Instant::now() }
-    }
-
-    fn answered(&mut self, answer: &Answer) {
-        if let Some((_, outcome)) = &mut self.open {
-            outcome.status = Some(answer.status);
-            outcome.sent = kv_audit::Sent::Yes;
-            outcome.redactions = answer.body.hits().values().sum();
-        }
-    }
-
-    /// How far the body has come.
-    pub(crate) fn progress(&mut self, body: &kv_egress::Body) {
-        if let Some((_, outcome)) = &mut self.open {
-            outcome.bytes_in = body.received();
-            outcome.redactions = body.hits().values().sum();
-        }
-    }
-
-    fn failed(&mut self, error: &kv_egress::SendError) {
-        if let Some((_, outcome)) = &mut self.open {
-            outcome.sent = match error.sent() {
-                kv_egress::Sent::No => kv_audit::Sent::No,
-                kv_egress::Sent::Unknown => kv_audit::Sent::Unknown,
-                kv_egress::Sent::Yes => kv_audit::Sent::Yes,
-            };
-        }
-        self.finish(Some(error.code()));
-    }
-
-    /// Records it: with no code when all went well.
-    pub(crate) fn finish(&mut self, code: Option<&'static str>) {
-        let Some((pending, mut outcome)) = self.open.take() else { return };
-        outcome.error_code = code;
-        outcome.duration_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        // A log that took the intent and not this is unhealthy from here on: it refuses the next intent and says why.
-        let _ = self.audit.record_outcome(pending, outcome, now_ms());
-    }
-}
-
-impl Drop for OutcomeGuard {
-    fn drop(&mut self) {
-        self.finish(Some("cut_off"));
-    }
-}
-
 /// Counts a call while it runs.
-struct InFlight(Arc<Shared>);
+pub(crate) struct InFlight(Arc<Shared>);
 
 impl InFlight {
     fn count(shared: &Arc<Shared>) -> Self {

@@ -12,7 +12,7 @@ use kv_model::{Principal, PrincipalName};
 use crate::answer::{self, Answered};
 use crate::fault::Fault;
 use crate::worker::{Door, Worker};
-use crate::{calls, catalog, connections, refusals, run, secrets, status, trail, vault};
+use crate::{calls, catalog, connections, host_keys, refusals, run, secrets, status, trail, vault};
 
 /// The reason of what a socket has no verb for.
 pub(crate) const VERB: &str = "verb";
@@ -115,6 +115,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("POST", ["v1", "connections", name, "edit"]) => connections::edit(shared, name, request).await,
         ("POST", ["v1", "connections", name, "test"]) => connections::test(worker, caller, name).await,
         ("DELETE", ["v1", "connections", name]) => connections::remove(shared, name).await,
+        ("POST", ["v1", "host-keys"]) => host_keys::show(worker, request).await,
         ("GET", ["v1", "audit"]) => trail::read(shared, request.uri().query()).await,
         ("POST", ["v1", "audit", "verify"]) => trail::verify(shared).await,
         ("GET", ["v1", "doctor"]) => status::doctor(shared).await,

@@ -6,18 +6,20 @@ use hyper::Request;
 use hyper::body::Incoming;
 use kv_api::{Code, ConnectRequest, HiddenBytes, RenameRequest, SecretInfo, SetRequest, SetResult, ValueRequest};
 use kv_audit::Event;
-use kv_model::{ConnectionName, SecretId, SecretName, Slot};
+use kv_model::{ConnectionName, Manifest, Protocol, SecretId, SecretName, Slot, SlotKind};
 use kv_runtime::Provider;
 use kv_vault::{DocumentKind, SecretMeta, SecretValue, Unlocked, WriteError};
 use serde_json::json;
 
 use crate::answer::{self, Answered};
 use crate::clock::now_ms;
+use crate::connection_string::{self, Reading};
 use crate::connections::{self, blocking};
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::providers::label;
 use crate::request;
+use crate::settings;
 use crate::shared::Shared;
 
 /// Shorter than this, a value occurs by chance in answers, and masking it would be noise; see `docs/SECURITY.md`.
@@ -37,38 +39,101 @@ pub(crate) fn show(shared: &Shared, name: &str) -> Result<Answered, Fault> {
 }
 
 pub(crate) async fn set(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
-    let SetRequest { name, value } = request::json(request).await?;
+    let SetRequest { name, value, allow_private, alone } = request::json(request).await?;
     let session = shared.gate.session()?;
     if session.vault.secret(&name).is_some() {
         return Err(Fault::new(Code::Conflict, format!("there is a secret `{name}` already"))
             .next(format!("kv secret rotate {name}")));
     }
     let known = shared.providers.recognise(name.as_str());
-    let warnings = warnings(&value, known);
+    let mut warnings = warnings(&value, known);
     let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
+    let usual = match known {
+        Some((provider, slot)) if !alone => Usual::read(&session, provider, slot, &name, &value, allow_private)?,
+        Some(_) | None => Usual::None,
+    };
     shared.intend(Event::SecretSet { secret: name.clone(), version: 1, uid: shared.uid }).await?;
     let meta =
         store(&session, note, move |session| session.vault.put_secret(&name, SecretValue::new(value.take()), now_ms()))
             .await?;
-    let connection = match known {
-        Some((provider, _)) => connect_usual(shared, &session, provider).await?,
-        None => None,
+    let connection = match (known, usual) {
+        (Some((provider, _)), Usual::Wanted { request, notes }) => {
+            let made = connect_usual(shared, &session, provider, *request).await?;
+            warnings.extend(made.is_some().then_some(notes).into_iter().flatten());
+            made
+        }
+        (_, Usual::Refused { why }) => {
+            warnings.push(why);
+            None
+        }
+        (_, Usual::None | Usual::Wanted { .. }) => None,
     };
     answer::json(&SetResult { secret: info(&session, meta), connection, warnings })
 }
 
-/// Makes the connection that has the provider's own name, unless there is one, or another slot is still unfilled.
-async fn connect_usual(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    provider: &Provider,
-) -> Result<Option<kv_api::ConnectionDetail>, Fault> {
-    let manifest = &provider.manifest;
-    let Ok(name) = ConnectionName::parse(manifest.name.as_str()) else { return Ok(None) };
-    if session.connections().contains_key(&name) {
-        return Ok(None);
+/// The connection that a secret of a known name asks for.
+enum Usual {
+    None,
+    Refused { why: String },
+    Wanted { request: Box<ConnectRequest>, notes: Vec<String> },
+}
+
+impl Usual {
+    /// Nothing is stored yet, and nothing will be if a person has to confirm something first.
+    fn read(
+        session: &Session,
+        provider: &Provider,
+        slot: &Slot,
+        secret: &SecretName,
+        value: &HiddenBytes,
+        allow_private: bool,
+    ) -> Result<Self, Fault> {
+        let manifest = &provider.manifest;
+        let Ok(name) = ConnectionName::parse(manifest.name.as_str()) else { return Ok(Usual::None) };
+        if session.connections().contains_key(&name) {
+            return Ok(Usual::None);
+        }
+        Ok(match connection_string::read(manifest, slot, secret, value.reveal())? {
+            Reading::Refused { why } => Usual::Refused {
+                why: format!(
+                    "it looks like a connection string, and no connection was made from it: {why}; write it anew with \
+                     `kv secret rotate {secret}`, or keep the bare password and `kv connect {} HOST --bind {}={secret}`",
+                    manifest.name, slot.name
+                ),
+            },
+            Reading::Wanted { mut request, notes } => {
+                let origin = request.origin.as_deref().unwrap_or_default();
+                connections::check_private(&connections::origin(origin, manifest.protocol)?, allow_private)?;
+                request.allow_private = allow_private;
+                // A certificate authority, say, cannot be had from the string.
+                match settings::check(
+                    &|name| session.connection(name),
+                    manifest,
+                    &settings::Of { name: &name, has_ca: false },
+                    request.settings,
+                ) {
+                    Ok(settings) => {
+                        request.settings = settings;
+                        Usual::Wanted { request, notes }
+                    }
+                    Err(fault) => Usual::Refused {
+                        why: format!(
+                            "no connection was made from it: {}; kv connect {} postgres://USER@HOST/DATABASE --bind {}={secret}",
+                            fault.error().message,
+                            manifest.name,
+                            slot.name
+                        ),
+                    },
+                }
+            }
+            Reading::Other => Usual::Wanted { request: Box::new(usual(manifest, name)), notes: Vec::new() },
+        })
     }
-    let wanted = ConnectRequest {
+}
+
+/// A connection with all that is the provider's own.
+fn usual(manifest: &Manifest, name: ConnectionName) -> ConnectRequest {
+    ConnectRequest {
         provider: manifest.name.clone(),
         name,
         origin: None,
@@ -78,7 +143,16 @@ async fn connect_usual(
         allow_private: false,
         preview: false,
         replace: false,
-    };
+    }
+}
+
+/// Makes the connection that has the provider's own name, unless another slot is still unfilled.
+async fn connect_usual(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    provider: &Provider,
+    wanted: ConnectRequest,
+) -> Result<Option<kv_api::ConnectionDetail>, Fault> {
     match connections::plan(session, provider, wanted) {
         Ok(connection) => {
             let made = connections::make(shared, session, connection, None).await?;
@@ -96,7 +170,8 @@ pub(crate) async fn rotate(shared: &Arc<Shared>, name: &str, request: Request<In
     let session = shared.gate.session()?;
     let before = session.vault.secret(&name).ok_or_else(|| Fault::no_secret(&name))?;
     let known = shared.providers.recognise(name.as_str());
-    let warnings = warnings(&value, known);
+    let mut warnings = warnings(&value, known);
+    warnings.extend(elsewhere(shared, &session, before.id, &value));
     let note = known.and_then(|(_, slot)| label(slot, value.reveal()));
     shared
         .intend(Event::SecretRotated {
@@ -110,6 +185,26 @@ pub(crate) async fn rotate(shared: &Arc<Shared>, name: &str, request: Request<In
     })
     .await?;
     answer::json(&SetResult { secret: info(&session, meta), connection: None, warnings })
+}
+
+/// The connections that a new connection string does not belong to, a warning each.
+fn elsewhere(shared: &Shared, session: &Session, id: SecretId, value: &HiddenBytes) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for connection in session.connections().values() {
+        // One whose provider has changed is refused anyway.
+        let Ok(provider) = shared.providers.of(connection) else { continue };
+        let slots = connection.bindings.iter().filter(|(_, bound)| bound.id == id).map(|(slot, _)| slot);
+        for slot in slots {
+            if connection_string::is_elsewhere(connection, &provider.manifest, slot, value.reveal()) {
+                warnings.push(format!(
+                    "it is a connection string of another server, user or database than connection `{}`, which will \
+                     refuse it",
+                    connection.name
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 pub(crate) async fn rename(shared: &Arc<Shared>, name: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -197,11 +292,13 @@ fn warnings(value: &HiddenBytes, known: Option<(&Provider, &Slot)>) -> Vec<Strin
         warnings.push(format!("it is shorter than {LEAST_REDACTABLE} bytes: kv cannot promise to find it in answers"));
     }
     let unfit = |b: &u8| !(0x20..0x7f).contains(b);
-    if known.is_some() && (bytes.iter().any(unfit) || bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ')) {
+    let is_http = known.is_some_and(|(provider, _)| provider.manifest.protocol == Protocol::Http);
+    if is_http && (bytes.iter().any(unfit) || bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ')) {
         warnings.push("it has characters that no HTTP header takes: check how it was copied".to_owned());
     }
     if let Some((provider, slot)) = known
         && !slot.prefixes.is_empty()
+        && matches!(slot.kind, SlotKind::PrivateKey | SlotKind::Token)
         && label(slot, bytes).is_none()
     {
         warnings.push(format!("it does not begin as keys of {} do", provider.manifest.title));

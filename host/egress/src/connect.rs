@@ -71,7 +71,7 @@ pub(crate) async fn open(
 }
 
 /// Tries the addresses in the resolver's order, each with its share of the time that is left.
-async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream, SendError> {
+pub(crate) async fn connect_any(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream, SendError> {
     for (index, ip) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / (addresses.len() - index) as u32;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use kv_model::{SettingName, SlotName};
 
+use crate::postgres::DatabaseError;
+use crate::ssh::SshProblem;
+
 /// Whether the request has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -35,6 +38,8 @@ pub enum SendError {
     Connect,
     #[error("the connection's own certificates are not PEM text of certificates")]
     CustomCa,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error("the service's name does not resolve")]
     Dns,
     #[error("the answer is encoded in a way that cannot be searched for secrets")]
@@ -42,6 +47,9 @@ pub enum SendError {
     /// `sent` as far as the call had come.
     #[error("the vault was locked meanwhile")]
     Locked { sent: Sent },
+    /// A mistake of ours: each protocol has its own way out.
+    #[error("the permit is for a request of another protocol than this way out speaks")]
+    OtherProtocol,
     #[error("the service's name resolves to an address that is not public")]
     PrivateAddress,
     #[error("the answer is not HTTP as kv accepts it")]
@@ -64,6 +72,8 @@ pub enum SendError {
     SecretUnfit { slot: Option<SlotName>, why: Unfit },
     #[error("setting `{setting}` has no value in this connection, or one that cannot go onto a request")]
     Setting { setting: SettingName },
+    #[error(transparent)]
+    Ssh(SshProblem),
     #[error("no connection within {} s", .0.as_secs())]
     TimeoutConnect(Duration),
     #[error("no answer within {} s", .0.as_secs())]
@@ -89,10 +99,20 @@ pub enum Unfit {
     Edge,
     #[error("it is empty")]
     Empty,
+    #[error("it is a private key that a passphrase protects, and none is bound")]
+    Encrypted,
     #[error("it has characters beyond ASCII")]
     NonAscii,
+    #[error("it is not a certificate for a user's key")]
+    NotCertificate,
+    #[error("it is not a private key of a kind that kv can use")]
+    NotKey,
     #[error("it is not text")]
     NotText,
+    #[error("it is a certificate for another key than the one that is bound")]
+    OtherKey,
+    #[error("the passphrase that is bound does not open it")]
+    Passphrase,
     #[error("it makes the request longer than services accept")]
     TooLong,
 }
@@ -131,6 +151,8 @@ pub enum BodyError {
     Cut,
     #[error("the answer is not in the encoding that it claims")]
     Encoding,
+    #[error("the command ended, and the server did not say how")]
+    ExitMissing,
     #[error("the vault was locked while the answer came in")]
     Locked,
     #[error("nothing came for {} s in the middle of the answer", .0.as_secs())]
@@ -148,9 +170,11 @@ impl SendError {
             SendError::Busy { .. } => "egress.busy",
             SendError::Connect => "egress.connect",
             SendError::CustomCa => "egress.custom_ca",
+            SendError::Database(error) => error.code(),
             SendError::Dns => "egress.dns",
             SendError::Encoding => "egress.encoding",
             SendError::Locked { .. } => "egress.locked",
+            SendError::OtherProtocol => "egress.other_protocol",
             SendError::PrivateAddress => "egress.private_address",
             SendError::Protocol { .. } => "egress.protocol",
             SendError::Request => "egress.request",
@@ -160,6 +184,7 @@ impl SendError {
             SendError::SecretMissing { .. } => "egress.secret_missing",
             SendError::SecretUnfit { .. } => "egress.secret_unfit",
             SendError::Setting { .. } => "egress.setting",
+            SendError::Ssh(problem) => problem.code(),
             SendError::TimeoutConnect(_) => "egress.timeout.connect",
             SendError::TimeoutFirstByte(_) => "egress.timeout.first_byte",
             SendError::Tls(_) => "egress.tls",
@@ -174,6 +199,7 @@ impl SendError {
             | SendError::Connect
             | SendError::CustomCa
             | SendError::Dns
+            | SendError::OtherProtocol
             | SendError::PrivateAddress
             | SendError::Request
             | SendError::RootsFromEnvironment
@@ -188,12 +214,16 @@ impl SendError {
             | SendError::VaultPatterns => Sent::No,
             SendError::Reset | SendError::TimeoutFirstByte(_) => Sent::Unknown,
             SendError::Encoding | SendError::TooLarge { .. } => Sent::Yes,
+            SendError::Database(error) => error.sent(),
+            SendError::Ssh(problem) => problem.sent(),
             SendError::Locked { sent } | SendError::Protocol { sent } => *sent,
         }
     }
 
     pub fn fault(&self) -> Fault {
         match self {
+            SendError::Database(error) => error.fault(),
+            SendError::Ssh(problem) => problem.fault(),
             SendError::SecretInRequest => Fault::Caller,
             SendError::Connect | SendError::Dns | SendError::TimeoutConnect(_) => Fault::Network,
             SendError::CustomCa
@@ -210,6 +240,7 @@ impl SendError {
             | SendError::Tls(_)
             | SendError::TooLarge { .. } => Fault::Service,
             SendError::Busy { .. }
+            | SendError::OtherProtocol
             | SendError::Request
             | SendError::RootsFromEnvironment
             | SendError::Vault { .. }
@@ -225,6 +256,7 @@ impl BodyError {
             BodyError::Bomb { .. } => "egress.bomb",
             BodyError::Cut => "egress.reset",
             BodyError::Encoding => "egress.encoding",
+            BodyError::ExitMissing => "egress.ssh.exit_missing",
             BodyError::Locked => "egress.locked",
             BodyError::TimeoutIdle(_) => "egress.timeout.idle",
             BodyError::TimeoutTotal(_) => "egress.timeout.total",
@@ -238,6 +270,7 @@ impl BodyError {
             BodyError::Bomb { .. }
             | BodyError::Cut
             | BodyError::Encoding
+            | BodyError::ExitMissing
             | BodyError::TimeoutIdle(_)
             | BodyError::TimeoutTotal(_)
             | BodyError::TooLarge { .. } => Fault::Service,

@@ -27,6 +27,22 @@ pub(crate) struct Injected {
     pub(crate) derived: Vec<Derived>,
 }
 
+/// Who logs in, and with what.
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: Option<LoginPart>,
+    pub(crate) key: Option<LoginPart>,
+    pub(crate) passphrase: Option<LoginPart>,
+    pub(crate) certificate: Option<LoginPart>,
+}
+
+/// What one template of a login became, and the first secret in it.
+pub(crate) struct LoginPart {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) slot: SlotName,
+    pub(crate) from: SecretId,
+}
+
 /// Where values come from.
 pub(crate) struct Source<'a> {
     pub(crate) connection: &'a Connection,
@@ -41,6 +57,8 @@ pub(crate) struct Source<'a> {
 enum Use {
     Basic,
     Header,
+    /// Not on a line of text: whoever logs in checks what the protocol can carry.
+    Login,
     Url,
 }
 
@@ -80,11 +98,48 @@ impl Source<'_> {
                     let value = sensitive(rendered.bytes).map_err(|()| unfit(slot.as_ref(), Unfit::TooLong))?;
                     headers.push((name, value));
                 }
+                // A manifest of an HTTP provider has none.
+                Scheme::Login { .. } => return Err(SendError::OtherProtocol),
                 Scheme::PathPrefix { value } => target.prefix(self.render(value, Use::Url, &mut used)?),
                 Scheme::Query { name, value } => target.query(name, self.render(value, Use::Url, &mut used)?),
             }
         }
         Ok(Injected { headers, target: target.finish()?, used, derived })
+    }
+
+    /// The login of a connection that is not HTTP. A slot of it that is not bound leaves its part out.
+    pub(crate) fn login(&self, scheme: &Scheme, used: &mut Vec<(SecretId, u32)>) -> Result<Login, SendError> {
+        let Scheme::Login { user, password, key, passphrase, certificate } = scheme else {
+            return Err(SendError::OtherProtocol);
+        };
+        let user = self.render(user, Use::Login, used)?;
+        let user = std::str::from_utf8(&user.bytes).map_err(|_| unfit(None, Unfit::NotText))?.to_owned();
+        let mut part = |template: &Option<Template>| -> Result<Option<LoginPart>, SendError> {
+            let is_bound = |slot: &SlotName| self.connection.bindings.contains_key(slot);
+            let Some(template) = template.as_ref().filter(|template| template.slots().all(is_bound)) else {
+                return Ok(None);
+            };
+            let Rendered { bytes, slot } = self.render(template, Use::Login, used)?;
+            Ok(slot.map(|(slot, from)| LoginPart { bytes, slot, from }))
+        };
+        Ok(Login {
+            user,
+            password: part(password)?,
+            key: part(key)?,
+            passphrase: part(passphrase)?,
+            certificate: part(certificate)?,
+        })
+    }
+
+    /// A setting that has text in it, if there is one.
+    pub(crate) fn optional_setting(&self, name: &str) -> Result<Option<&str>, SendError> {
+        let Ok(name) = SettingName::parse(name) else { return Ok(None) };
+        let is_there =
+            self.connection.settings.contains_key(&name) || self.defaults.iter().any(|(known, _)| *known == name);
+        if !is_there {
+            return Ok(None);
+        }
+        Ok(Some(self.setting(&name)?).filter(|value| !value.is_empty()))
     }
 
     /// `Basic base64(user:password)`, RFC 7617.
@@ -180,7 +235,9 @@ fn read(value: &SecretValue) -> &[u8] {
 /// A secret that was stored with a line's end would end the header and begin another one.
 fn check(value: &[u8], what: Use) -> Result<(), Unfit> {
     let (Some(first), Some(last)) = (value.first(), value.last()) else { return Err(Unfit::Empty) };
-    if value.iter().any(|b| b.is_ascii_control()) {
+    if what == Use::Login {
+        Ok(())
+    } else if value.iter().any(|b| b.is_ascii_control()) {
         Err(Unfit::Control)
     } else if [first, last].contains(&&b' ') {
         Err(Unfit::Edge)

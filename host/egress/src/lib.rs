@@ -5,8 +5,8 @@
 //! connection. It follows no redirect, keeps no cookie, reads no proxy from the environment, answers no challenge and
 //! repeats nothing that may have left. It writes no log line with a header, a body or a query in it.
 //!
-//! Begin with [`Egress::send`]; the steps of one call stand there in order. `inject` and `patterns` are the two places
-//! that read a value.
+//! Begin with [`Egress::send`]; the steps of one call stand there in order, and [`Egress::query`] keeps to them for a
+//! database. `inject` and `patterns` are the two places that read a value.
 
 #![cfg_attr(
     not(test),
@@ -24,10 +24,12 @@ mod limits;
 mod meter;
 mod patterns;
 mod pool;
+mod postgres;
 mod request;
 mod resolve;
 mod send;
 mod shared;
+mod ssh;
 mod tls;
 mod vet;
 
@@ -38,7 +40,9 @@ pub use answer::Answer;
 pub use body::Body;
 pub use error::{BodyError, Fault, SendError, Sent, TlsProblem, Unfit};
 pub use limits::Limits;
+pub use postgres::{AuthRequest, DatabaseError, Queried, RoleReport};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::Egress;
 pub use shared::Shared;
+pub use ssh::{CertificateProblem, CommandAnswer, CommandChunk, Enrolment, JumpProblem, Jumps, SshProblem, host_keys};
 pub use tls::check_ca;

@@ -36,6 +36,14 @@ pub struct Limits {
     /// Calls at a time with one credential by one worker; HTTP/1.1 needs a socket for each. More wait, as long as
     /// `connect` lets them.
     pub calls: usize,
+    /// One SQL statement. The database is told the same, and given half a second more to say so itself.
+    pub statement: Duration,
+    /// One statement that is carried out to see what it would touch: a person waits, and it holds locks meanwhile.
+    pub preview: Duration,
+    /// Database sessions with one credential by one worker. A server has 100 for all who use it.
+    pub sessions: usize,
+    /// How long a login to another machine is kept after its last command. Making one takes 35 ms, a command over it 3.
+    pub keep_link: Duration,
     /// Connections at a time, of all workers and to all services. More wait, as long as `connect` lets them.
     pub sockets: usize,
     /// What a service may send on an HTTP/2 connection while nobody waits for an answer on it. What it had sent before it
@@ -62,6 +70,10 @@ impl Default for Limits {
             keep: Duration::from_secs(50),
             idle_connections: 64,
             calls: 256,
+            statement: Duration::from_secs(30),
+            preview: Duration::from_secs(2),
+            sessions: 8,
+            keep_link: Duration::from_secs(300),
             sockets: 4096,
             unasked: u64::from(crate::connect::CONNECTION_WINDOW) + (256 << 10),
             addresses: 16,

@@ -7,7 +7,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Full;
-use kv_model::{HttpRequest, Origin};
+use kv_model::{Command, CommandLine, HttpRequest, Origin};
 use kv_redact::Patterns;
 
 use crate::connect::Sender;
@@ -19,13 +19,49 @@ const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip, br");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("kv/", env!("CARGO_PKG_VERSION")));
 
 /// Refuses a request that holds a value of the vault: it has leaked already, and a service may store what it is sent.
-pub(crate) fn refuse_secrets(request: &HttpRequest, patterns: &Arc<Patterns>) -> Result<(), SendError> {
+pub(crate) fn refuse_secrets(request: &kv_model::Request, patterns: &Arc<Patterns>) -> Result<(), SendError> {
+    match request {
+        kv_model::Request::Http(request) => {
+            let found = patterns.find_any(head(request).as_bytes()) || patterns.find_any(&request.body().data);
+            if found { Err(SendError::SecretInRequest) } else { Ok(()) }
+        }
+        kv_model::Request::Sql(statement) => refuse_in_statement(statement.text(), statement.params(), patterns),
+        kv_model::Request::Ssh(command) => refuse_in_command(command, patterns),
+    }
+}
+
+fn head(request: &HttpRequest) -> String {
     let mut head = request.target();
     for (name, value) in request.headers() {
         head.extend(["\n", name, ":", value]);
     }
     head.extend(["\n", request.body().media_type.as_deref().unwrap_or_default()]);
-    let found = patterns.find_any(head.as_bytes()) || patterns.find_any(&request.body().data);
+    head
+}
+
+/// The same for a statement and its parameters.
+pub(crate) fn refuse_in_statement(
+    text: &str,
+    params: &[serde_json::Value],
+    patterns: &Arc<Patterns>,
+) -> Result<(), SendError> {
+    // Strings as they are, too: JSON's escapes are one layer of the two that the search undoes.
+    let found = patterns.find_any(text.as_bytes())
+        || params.iter().any(|param| {
+            patterns.find_any(param.to_string().as_bytes())
+                || param.as_str().is_some_and(|text| patterns.find_any(text.as_bytes()))
+        });
+    if found { Err(SendError::SecretInRequest) } else { Ok(()) }
+}
+
+/// The same for a command and what goes into it.
+pub(crate) fn refuse_in_command(command: &Command, patterns: &Arc<Patterns>) -> Result<(), SendError> {
+    // Quoting may break a value up, so arguments are looked at as they were, too.
+    let in_line = match command.line() {
+        CommandLine::Argv(argv) => argv.iter().any(|argument| patterns.find_any(argument.as_bytes())),
+        CommandLine::Shell(_) => false,
+    };
+    let found = in_line || patterns.find_any(command.text().as_bytes()) || patterns.find_any(command.stdin());
     if found { Err(SendError::SecretInRequest) } else { Ok(()) }
 }
 

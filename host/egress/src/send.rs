@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Response;
 use hyper::body::Incoming;
 use kv_audit::Recorded;
-use kv_model::{HttpRequest, SettingName};
+use kv_model::{HttpRequest, Request, SettingName};
 use kv_policy::Permit;
 use kv_vault::Unlocked;
 use tokio::time::Instant;
@@ -21,19 +21,23 @@ use crate::exchange::{Failure, exchange};
 use crate::inject::Source;
 use crate::patterns::Snapshot;
 use crate::pool::{Key, Lease, Pool};
+use crate::postgres;
 use crate::request::{self, Outgoing};
 use crate::shared::Shared;
+use crate::ssh;
 
 /// One worker's way out. Connections stay on the runtime that opened them, so each worker has its own.
 pub struct Egress {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) databases: Arc<postgres::Pool>,
+    pub(crate) links: ssh::Kept,
 }
 
 impl Egress {
     pub fn new(shared: Arc<Shared>) -> Self {
-        let pool = shared.pool();
-        Egress { shared, pool }
+        let (pool, databases) = (shared.pool(), shared.databases());
+        Egress { shared, pool, databases, links: ssh::Kept::default() }
     }
 
     /// Sends the one request that the permit is about, once. `defaults` are the manifest's settings, for those that the
@@ -57,7 +61,7 @@ impl Egress {
 
     /// Whether the request holds a value of the vault. [`Egress::send`] looks too; this is for looking before anything of
     /// the request is written down.
-    pub async fn check(&self, request: &HttpRequest, vault: &Arc<Unlocked>, now_ms: u64) -> Result<(), SendError> {
+    pub async fn check(&self, request: &Request, vault: &Arc<Unlocked>, now_ms: u64) -> Result<(), SendError> {
         let snapshot = self.shared.patterns.snapshot(vault, now_ms, &[]).await?;
         request::refuse_secrets(request, &snapshot.patterns)
     }
@@ -70,15 +74,15 @@ impl Egress {
         vault: &Arc<Unlocked>,
         now_ms: u64,
     ) -> Result<Ready, SendError> {
-        let (request, connection) = (permit.request(), permit.connection());
+        let (request, connection) = (http(permit)?, permit.connection());
         let mut snapshot = self.shared.patterns.snapshot(vault, now_ms, &[]).await?;
-        request::refuse_secrets(request, &snapshot.patterns)?;
+        request::refuse_secrets(permit.request(), &snapshot.patterns)?;
         let source = Source { connection, defaults, vault, snapshot: &snapshot };
         let mut injected = source.inject(request)?;
         let derived = std::mem::take(&mut injected.derived);
         if !derived.is_empty() {
             snapshot = self.shared.patterns.snapshot(vault, now_ms, &derived).await?;
-            request::refuse_secrets(request, &snapshot.patterns)?;
+            request::refuse_secrets(permit.request(), &snapshot.patterns)?;
         }
         let key = Key { connection: Arc::clone(connection), credential: std::mem::take(&mut injected.used).into() };
         let outgoing = Outgoing::new(request, &connection.origin, injected)?;
@@ -138,6 +142,14 @@ impl Egress {
     }
 }
 
+/// The request, if it is of this protocol.
+fn http(permit: &Permit) -> Result<&HttpRequest, SendError> {
+    match permit.request() {
+        Request::Http(request) => Ok(request),
+        Request::Sql(_) | Request::Ssh(_) => Err(SendError::OtherProtocol),
+    }
+}
+
 /// A request that lacks only a connection.
 struct Ready {
     key: Key,
@@ -146,7 +158,7 @@ struct Ready {
 }
 
 /// A step that a lock ends.
-async fn until_locked<T>(
+pub(crate) async fn until_locked<T>(
     ends: &mut Ends,
     sent: Sent,
     step: impl Future<Output = Result<T, SendError>>,

@@ -12,6 +12,7 @@ use crate::error::SendError;
 use crate::limits::Limits;
 use crate::patterns::PatternCache;
 use crate::pool::Pool;
+use crate::postgres;
 use crate::resolve::{Resolve, SystemResolver};
 use crate::tls::Roots;
 
@@ -22,6 +23,7 @@ pub struct Shared {
     pub(crate) roots: Roots,
     pub(crate) patterns: PatternCache,
     pools: Mutex<Vec<Weak<Pool>>>,
+    databases: Mutex<Vec<Weak<postgres::Pool>>>,
     /// A place for each connection.
     pub(crate) sockets: Arc<Semaphore>,
     locks: watch::Sender<u64>,
@@ -42,6 +44,7 @@ impl Shared {
             roots: Roots::default(),
             patterns: PatternCache::default(),
             pools: Mutex::default(),
+            databases: Mutex::default(),
             locks: watch::Sender::new(0),
         })
     }
@@ -52,6 +55,9 @@ impl Shared {
         self.patterns.forget();
         self.roots.forget();
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            pool.clear();
+        }
+        for pool in self.databases.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
             pool.clear();
         }
         self.locks.send_modify(|count| *count += 1);
@@ -65,6 +71,14 @@ impl Shared {
     pub(crate) fn pool(&self) -> Arc<Pool> {
         let pool = Pool::new(self.limits.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&pool));
+        pool
+    }
+
+    pub(crate) fn databases(&self) -> Arc<postgres::Pool> {
+        let pool = postgres::Pool::new(self.limits.clone());
+        let mut pools = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
         pools.push(Arc::downgrade(&pool));
         pool

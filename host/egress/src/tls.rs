@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kv_model::CustomCa;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
@@ -42,6 +43,13 @@ impl Roots {
         Ok(Arc::new(config))
     }
 
+    /// What a connection of another protocol verifies its server with: by the same roots, chosen in the same way.
+    pub(crate) async fn verifier(&self, ca: Option<&CustomCa>) -> Result<Arc<dyn ServerCertVerifier>, SendError> {
+        let Some(ca) = ca else { return self.platform().await };
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(own_roots(ca)?), provider());
+        Ok(verifier.build().map_err(|_| SendError::CustomCa)?)
+    }
+
     async fn platform(&self) -> Result<Arc<dyn ServerCertVerifier>, SendError> {
         if let Some(known) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             return Ok(Arc::clone(known));
@@ -64,7 +72,7 @@ impl Roots {
 }
 
 /// Named here and never installed for the process, so no other crate's choice can take its place.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

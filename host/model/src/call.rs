@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{CallId, Effect, OperationName, RequestParts, SettingName};
+use crate::{CallId, Effect, OperationName, Parts, SettingName};
 
 /// What a caller sent along, by name. The provider learns name, type and size; the host sends the bytes.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub enum Step {
     /// The result, as JSON text.
     Done(String),
     Send {
-        request: RequestParts,
+        request: Parts,
         delivery: Delivery,
     },
 }

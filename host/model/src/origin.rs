@@ -5,13 +5,45 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// Scheme, host and port in canonical form. `https` always, `http` only to a loopback address.
+use crate::Protocol;
+
+/// Scheme, host and port in canonical form: `https`, `http` to a loopback address only, `postgres` or `ssh`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin {
-    tls: bool,
+    scheme: OriginScheme,
     host: Host,
     port: u16,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum OriginScheme {
+    Http,
+    Https,
+    Postgres,
+    Ssh,
+}
+
+impl OriginScheme {
+    const ALL: [OriginScheme; 4] = [OriginScheme::Http, OriginScheme::Https, OriginScheme::Postgres, OriginScheme::Ssh];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            OriginScheme::Http => "http://",
+            OriginScheme::Https => "https://",
+            OriginScheme::Postgres => "postgres://",
+            OriginScheme::Ssh => "ssh://",
+        }
+    }
+
+    fn usual_port(self) -> u16 {
+        match self {
+            OriginScheme::Http => 80,
+            OriginScheme::Https => 443,
+            OriginScheme::Postgres => 5432,
+            OriginScheme::Ssh => 22,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +67,7 @@ pub enum HostKind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    #[error("it is not `https://HOST` or `https://HOST:PORT`")]
+    #[error("it is not `https://HOST` or `https://HOST:PORT`, nor `postgres://` or `ssh://` so")]
     Form,
     #[error("the host has characters beyond a-z, 0-9, `-` and `.`; write an international name in its `xn--` form")]
     HostCharacters,
@@ -54,13 +86,10 @@ pub enum OriginError {
 impl Origin {
     /// Parses and canonicalises; what is odd is refused rather than mended.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
-        let (tls, rest) = if let Some(rest) = text.strip_prefix("https://") {
-            (true, rest)
-        } else if let Some(rest) = text.strip_prefix("http://") {
-            (false, rest)
-        } else {
-            return Err(OriginError::Form);
-        };
+        let (scheme, rest) = OriginScheme::ALL
+            .into_iter()
+            .find_map(|scheme| text.strip_prefix(scheme.prefix()).map(|rest| (scheme, rest)))
+            .ok_or(OriginError::Form)?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#', '@', '\\']) {
             return Err(OriginError::Surplus);
@@ -69,18 +98,27 @@ impl Origin {
         let host = Host::parse(host)?;
         let port = match port {
             Some(port) => parse_port(port)?,
-            None if tls => 443,
-            None => 80,
+            None => scheme.usual_port(),
         };
-        let origin = Origin { tls, host, port };
-        if !tls && origin.host_kind() != HostKind::Loopback {
+        let origin = Origin { scheme, host, port };
+        if scheme == OriginScheme::Http && origin.host_kind() != HostKind::Loopback {
             return Err(OriginError::PlainHttp);
         }
         Ok(origin)
     }
 
+    /// Of an HTTP origin: whether it is `https`.
     pub fn is_tls(&self) -> bool {
-        self.tls
+        self.scheme == OriginScheme::Https
+    }
+
+    /// The protocol that is spoken there.
+    pub fn protocol(&self) -> Protocol {
+        match self.scheme {
+            OriginScheme::Http | OriginScheme::Https => Protocol::Http,
+            OriginScheme::Postgres => Protocol::Sql,
+            OriginScheme::Ssh => Protocol::Ssh,
+        }
     }
 
     /// Without brackets, as in a TLS server name or for a resolver.
@@ -110,8 +148,7 @@ impl Origin {
             Host::Ip(IpAddr::V4(ip)) => ip.to_string(),
             Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         };
-        let usual = if self.tls { 443 } else { 80 };
-        if self.port == usual { host } else { format!("{host}:{}", self.port) }
+        if self.port == self.scheme.usual_port() { host } else { format!("{host}:{}", self.port) }
     }
 
     pub fn host_kind(&self) -> HostKind {
@@ -234,7 +271,7 @@ fn parse_port(text: &str) -> Result<u16, OriginError> {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.tls { "https" } else { "http" }, self.authority())
+        write!(f, "{}{}", self.scheme.prefix(), self.authority())
     }
 }
 

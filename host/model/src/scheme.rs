@@ -110,6 +110,19 @@ pub enum Scheme {
     Basic { user: Template, password: Template },
     /// `name: value`, marked sensitive.
     Header { name: String, value: Template },
+    /// The login of a connection that is not HTTP: a database's or a machine's. Of what is bound, a key goes before a
+    /// password; a certificate goes with its key, and `passphrase` opens a key that is encrypted.
+    Login {
+        user: Template,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<Template>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Template>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passphrase: Option<Template>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<Template>,
+    },
     /// Put in front of the path as one segment of its own, as Telegram wants its bot token.
     PathPrefix { value: Template },
     /// A query parameter.
@@ -121,6 +134,10 @@ impl Scheme {
     pub fn templates(&self) -> Vec<&Template> {
         match self {
             Scheme::Basic { user, password } => vec![user, password],
+            Scheme::Login { user, password, key, passphrase, certificate } => {
+                let optional = [password, key, passphrase, certificate];
+                [user].into_iter().chain(optional.into_iter().flatten()).collect()
+            }
             Scheme::Header { value, .. } | Scheme::PathPrefix { value } | Scheme::Query { value, .. } => vec![value],
         }
     }
@@ -134,7 +151,7 @@ impl Scheme {
         match self {
             Scheme::Basic { .. } => Some("authorization".to_owned()),
             Scheme::Header { name, .. } => Some(name.to_ascii_lowercase()),
-            Scheme::PathPrefix { .. } | Scheme::Query { .. } => None,
+            Scheme::Login { .. } | Scheme::PathPrefix { .. } | Scheme::Query { .. } => None,
         }
     }
 
@@ -143,6 +160,7 @@ impl Scheme {
         match self {
             Scheme::Basic { .. } => "HTTP basic authentication".to_owned(),
             Scheme::Header { name, value } => format!("header {name}: {value}"),
+            Scheme::Login { .. } => "login".to_owned(),
             Scheme::PathPrefix { .. } => "the first segment of the path".to_owned(),
             Scheme::Query { name, .. } => format!("query parameter {name}"),
         }

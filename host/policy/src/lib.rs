@@ -19,7 +19,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use kv_model::{CallId, Connection, Effect, HttpRequest, OperationName, Principal, Suggestion};
+use kv_model::{CallId, Connection, Effect, OperationName, Principal, Request, Suggestion};
 
 /// May this request go out?
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub struct Question {
     pub most: Effect,
     /// The provider's one line about the request; its claim.
     pub summary: String,
-    pub request: HttpRequest,
+    pub request: Request,
 }
 
 /// Proof that one request may go out, once. It owns the request.
@@ -149,7 +149,7 @@ impl Permit {
         &self.question.summary
     }
 
-    pub fn request(&self) -> &HttpRequest {
+    pub fn request(&self) -> &Request {
         &self.question.request
     }
 }

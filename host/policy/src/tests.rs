@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use kv_model::{ConnectionName, Digest, Manifest, Origin, PrincipalName, ProviderName, RawRequest};
+use kv_model::{ConnectionName, Digest, HttpRequest, Manifest, Origin, PrincipalName, ProviderName, RawRequest};
 use proptest::prelude::*;
 
 use super::*;
@@ -48,7 +48,7 @@ fn question(method: &str, path: &str, asked: &str, accepted: &[(&str, Suggestion
         effect: request.effect(),
         most: Effect::Grant,
         summary: String::new(),
-        request,
+        request: Request::Http(request),
     }
 }
 

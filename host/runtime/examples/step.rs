@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kv_model::{Call, CallId, Manifest, OperationName, Step};
+use kv_model::{Call, CallId, Manifest, OperationName, Parts, Step};
 use kv_runtime::{Budget, Provider, Runtime};
 
 const ROUNDS: usize = 20_000;
@@ -45,7 +45,11 @@ fn call(manifest: &Manifest) -> Result<Call, Box<dyn std::error::Error>> {
 fn outcome(provider: &Provider, call: &Call) -> String {
     match provider.start(call, Budget::Inline) {
         Ok(Step::Done(result)) => format!("done, {} bytes", result.len()),
-        Ok(Step::Send { request, .. }) => format!("{} /{}", request.method, request.path.join("/")),
+        Ok(Step::Send { request: Parts::Http(request), .. }) => {
+            format!("{} /{}", request.method, request.path.join("/"))
+        }
+        Ok(Step::Send { request: Parts::Sql(statement), .. }) => statement.text,
+        Ok(Step::Send { request: Parts::Ssh(command), .. }) => format!("{:?}", command.line),
         Err(error) => format!("{error}"),
     }
 }

@@ -7,12 +7,15 @@
 mod tests;
 
 use kv_model::{
-    Body, Call, Delivery, Effect, Failure, FailureKind, HttpResponse, MAX_HEADERS, MAX_PATH_BYTES, MAX_QUERY_BYTES,
-    MAX_QUERY_PAIRS, MAX_SEGMENTS, Next, Part, PartContent, Payload, RequestParts, Step,
+    Body, Call, CommandLine, CommandOutput, CommandParts, Delivery, Effect, Exit, Failure, FailureKind, HttpResponse,
+    MAX_HEADERS, MAX_PATH_BYTES, MAX_QUERY_BYTES, MAX_QUERY_PAIRS, MAX_SEGMENTS, Next, Part, PartContent, Parts,
+    Payload, RequestParts, SqlResponse, StatementParts, Step,
 };
 
-use crate::bindings::exports::kv::provider::http as guest;
-use crate::bindings::kv::provider::types;
+use crate::bindings::http::exports::kv::provider::http as guest;
+use crate::bindings::http::kv::provider::types;
+use crate::bindings::sql::exports::kv::provider::sql as guest_sql;
+use crate::bindings::ssh::exports::kv::provider::ssh as guest_ssh;
 use crate::error::StepError;
 use crate::text;
 
@@ -42,14 +45,70 @@ const MAX_AUTH: usize = 8;
 const MAX_FORM_PAIRS: usize = 5000;
 const MAX_PARTS: usize = 64;
 
-/// A guest's answer to a step.
-pub(crate) fn step(step: guest::Step) -> Result<Step, StepError> {
+/// The answer to a step of a guest that speaks HTTP.
+pub(crate) fn http_step(step: guest::Step) -> Result<Step, StepError> {
     Ok(match step {
         guest::Step::Done(result) => Step::Done(json_text(result)?),
         guest::Step::Send(guest::Send { request: parts, delivery: how }) => {
-            Step::Send { request: request(parts)?, delivery: delivery(how)? }
+            no_options(&how)?;
+            Step::Send { request: Parts::Http(request(parts)?), delivery: delivery(how)? }
         }
     })
+}
+
+/// The answer to a step of a guest that speaks SQL.
+pub(crate) fn sql_step(step: guest_sql::Step) -> Result<Step, StepError> {
+    Ok(match step {
+        guest_sql::Step::Done(result) => Step::Done(json_text(result)?),
+        guest_sql::Step::Send(guest_sql::Send { statement, delivery: how }) => {
+            let (max_changes, preview) = statement_options(&how.options)?;
+            let guest_sql::Statement { text, params, max_rows } = statement;
+            let parts = StatementParts { text, params, max_rows, max_changes, preview };
+            Step::Send { request: Parts::Sql(parts), delivery: delivery(how)? }
+        }
+    })
+}
+
+/// The answer to a step of a guest that runs commands.
+pub(crate) fn ssh_step(step: guest_ssh::Step) -> Result<Step, StepError> {
+    Ok(match step {
+        guest_ssh::Step::Done(result) => Step::Done(json_text(result)?),
+        guest_ssh::Step::Send(guest_ssh::Send { command, delivery: how }) => {
+            no_options(&how)?;
+            let line = match command.line {
+                guest_ssh::CommandLine::Argv(argv) => CommandLine::Argv(argv),
+                guest_ssh::CommandLine::Shell(text) => CommandLine::Shell(text),
+            };
+            let guest_ssh::Command { stdin, timeout_ms, max_output, .. } = command;
+            let parts = CommandParts { line, stdin, timeout_ms, max_output };
+            Step::Send { request: Parts::Ssh(parts), delivery: delivery(how)? }
+        }
+    })
+}
+
+/// The options that a statement's delivery may have: `max-changes` with a count, and `preview`.
+fn statement_options(options: &[(String, String)]) -> Result<(Option<u64>, bool), StepError> {
+    let (mut max_changes, mut preview) = (None, false);
+    for (name, value) in options {
+        match (name.as_str(), value.as_str()) {
+            ("max-changes", count) => {
+                let count = count.parse().map_err(|_| StepError::Malformed("a `max-changes` that is no count"))?;
+                max_changes = Some(count);
+            }
+            ("preview", "true") => preview = true,
+            ("preview", _) => return Err(StepError::Malformed("a `preview` that is not `true`")),
+            _ => return Err(unknown_option(name)),
+        }
+    }
+    Ok((max_changes, preview))
+}
+
+fn no_options(delivery: &types::Delivery) -> Result<(), StepError> {
+    delivery.options.first().map_or(Ok(()), |(name, _)| Err(unknown_option(name)))
+}
+
+fn unknown_option(name: &str) -> StepError {
+    StepError::UnknownOption(text::one_line(name, 40))
 }
 
 /// A guest's failure. It is one whatever its details are, so what is wrong with those is left out.
@@ -58,7 +117,7 @@ pub(crate) fn failure(failure: types::Failure) -> Failure {
     let code = failure.code.filter(|code| is_code(code));
     Failure {
         kind: kind(failure.kind),
-        message: text::one_line(&failure.message, MAX_MESSAGE_CHARS),
+        message: text::few_lines(&failure.message, MAX_MESSAGE_CHARS),
         field,
         code,
         retry_after_ms: failure.retry_after_ms.map(|ms| ms.min(MAX_RETRY_AFTER_MS)),
@@ -122,9 +181,6 @@ fn depth(json: &str) -> usize {
 }
 
 fn delivery(delivery: types::Delivery) -> Result<Delivery, StepError> {
-    if let Some((name, _)) = delivery.options.first() {
-        return Err(StepError::UnknownOption(text::one_line(name, 40)));
-    }
     if delivery.delay_ms > MAX_DELAY_MS {
         return Err(StepError::Malformed("a delay over 60 s"));
     }
@@ -276,5 +332,54 @@ impl<'a> ResponseView<'a> {
                 Payload::Text(text) => guest::Payload::Text(text),
             },
         }
+    }
+}
+
+/// A database's answer as a guest gets it.
+pub(crate) struct RowsView<'a> {
+    response: &'a SqlResponse,
+    columns: Vec<guest_sql::Column<'a>>,
+    rows: Vec<&'a str>,
+}
+
+impl<'a> RowsView<'a> {
+    pub(crate) fn of(response: &'a SqlResponse) -> Self {
+        let rows = response.as_ref().ok();
+        let columns = rows.iter().flat_map(|rows| &rows.columns);
+        Self {
+            response,
+            columns: columns
+                .map(|column| guest_sql::Column { name: &column.name, type_name: &column.type_name })
+                .collect(),
+            rows: rows.iter().flat_map(|rows| &rows.rows).map(String::as_str).collect(),
+        }
+    }
+
+    pub(crate) fn lowered(&self) -> guest_sql::Response<'_> {
+        match self.response {
+            Ok(rows) => Ok(guest_sql::Rows {
+                columns: &self.columns,
+                rows: &self.rows,
+                affected: rows.affected,
+                truncated: rows.truncated,
+            }),
+            Err(error) => {
+                Err(guest_sql::SqlError { code: &error.code, message: &error.message, position: error.position })
+            }
+        }
+    }
+}
+
+/// A command's output as a guest gets it.
+pub(crate) fn output_view(output: &CommandOutput) -> guest_ssh::Output<'_> {
+    guest_ssh::Output {
+        exit: match &output.exit {
+            Exit::Code(code) => guest_ssh::Exit::Code(*code),
+            Exit::Signal(name) => guest_ssh::Exit::Signal(name),
+            Exit::TimedOut => guest_ssh::Exit::TimedOut,
+        },
+        stdout: &output.stdout,
+        stderr: &output.stderr,
+        truncated: output.truncated,
     }
 }

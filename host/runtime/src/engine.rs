@@ -7,14 +7,18 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use crate::bindings::HttpProviderPre;
-use crate::bindings::exports::kv::provider::http::{Response, Step};
-use crate::bindings::kv::provider::types::{Call, Failure};
+use crate::bindings::http::HttpProviderPre;
+use crate::bindings::http::exports::kv::provider::http;
+use crate::bindings::http::kv::provider::types::{Call, Failure};
+use crate::bindings::sql::SqlProviderPre;
+use crate::bindings::sql::exports::kv::provider::sql;
+use crate::bindings::ssh::SshProviderPre;
+use crate::bindings::ssh::exports::kv::provider::ssh;
 use crate::error::{EngineError, LoadError};
 use crate::inspect::{self, Found};
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::log::{self, LogSink};
-use crate::provider::{Provider, StepData};
+use crate::provider::{Pre, Provider, StepData};
 use crate::text;
 use crate::ticker::Ticker;
 use crate::{aot, effort};
@@ -83,37 +87,60 @@ impl Runtime {
     fn provider(&self, component: &[u8], manifest: Manifest, compiled: &Component) -> Result<Provider, LoadError> {
         let wrong = |error: wasmtime::Error| LoadError::WrongTypes(cleaned(&error));
         let pre = self.inner.linker.instantiate_pre(compiled).map_err(wrong)?;
-        check_types(&pre).map_err(wrong)?;
-        let pre = HttpProviderPre::new(pre).map_err(wrong)?;
+        check_types(&pre, manifest.protocol).map_err(wrong)?;
+        let pre = match manifest.protocol {
+            Protocol::Http => HttpProviderPre::new(pre).map(Pre::Http),
+            Protocol::Sql => SqlProviderPre::new(pre).map(Pre::Sql),
+            Protocol::Ssh => SshProviderPre::new(pre).map(Pre::Ssh),
+        };
+        let pre = pre.map_err(wrong)?;
         Ok(Provider::new(Arc::new(manifest), Digest::of(component), pre, Arc::clone(&self.inner)))
     }
 }
 
-/// The manifest, of a protocol that this host runs and that the component exports.
+/// The manifest, of a protocol that the component exports.
 fn checked_manifest(found: &Found<'_>) -> Result<Manifest, LoadError> {
     let manifest = Manifest::parse(found.manifest()?).map_err(LoadError::Manifest)?;
-    match manifest.protocol {
-        Protocol::Http => found.check_exports(inspect::HTTP)?,
-        other @ (Protocol::Sql | Protocol::Ssh) => return Err(LoadError::Protocol(other)),
-    }
+    found.check_exports(interface(manifest.protocol))?;
     Ok(manifest)
+}
+
+fn interface(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => inspect::HTTP,
+        Protocol::Sql => inspect::SQL,
+        Protocol::Ssh => inspect::SSH,
+    }
 }
 
 /// That the exported functions are of the types in `wit/`. Each step finds that out as well, but then it is too late to
 /// say no to an installation. Wasmtime hides these methods from its documentation; its version is pinned.
-fn check_types(pre: &InstancePre<StepData>) -> wasmtime::Result<()> {
+fn check_types(pre: &InstancePre<StepData>, protocol: Protocol) -> wasmtime::Result<()> {
     let (engine, component) = (pre.engine(), pre.component().component_type());
-    let Some(ComponentItem::ComponentInstance(http)) =
-        component.get_export(engine, inspect::HTTP).map(|export| export.ty)
+    let Some(ComponentItem::ComponentInstance(exported)) =
+        component.get_export(engine, interface(protocol)).map(|export| export.ty)
     else {
         return Err(wasmtime::Error::msg("the protocol is not exported as an interface"));
     };
-    let function = |name: &str| match http.get_export(engine, name).map(|export| export.ty) {
+    let function = |name: &str| match exported.get_export(engine, name).map(|export| export.ty) {
         Some(ComponentItem::ComponentFunc(function)) => Ok(function),
         _ => Err(wasmtime::Error::msg(format!("there is no function `{name}`"))),
     };
-    function("start")?.typecheck::<(Call<'_>,), (Result<Step, Failure>,)>(&pre.instance_type())?;
-    function("resume")?.typecheck::<(Call<'_>, &str, Response<'_>), (Result<Step, Failure>,)>(&pre.instance_type())
+    let (start, resume, types) = (function("start")?, function("resume")?, pre.instance_type());
+    match protocol {
+        Protocol::Http => {
+            start.typecheck::<(Call<'_>,), (Result<http::Step, Failure>,)>(&types)?;
+            resume.typecheck::<(Call<'_>, &str, http::Response<'_>), (Result<http::Step, Failure>,)>(&types)
+        }
+        Protocol::Sql => {
+            start.typecheck::<(Call<'_>,), (Result<sql::Step, Failure>,)>(&types)?;
+            resume.typecheck::<(Call<'_>, &str, sql::Response<'_>), (Result<sql::Step, Failure>,)>(&types)
+        }
+        Protocol::Ssh => {
+            start.typecheck::<(Call<'_>,), (Result<ssh::Step, Failure>,)>(&types)?;
+            resume.typecheck::<(Call<'_>, &str, ssh::Output<'_>), (Result<ssh::Step, Failure>,)>(&types)
+        }
+    }
 }
 
 fn cleaned(error: &wasmtime::Error) -> String {

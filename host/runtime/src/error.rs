@@ -1,6 +1,6 @@
 //! What can go wrong with the engine, with a component, and with a step.
 
-use kv_model::{Failure, Manifest, ManifestProblem, Protocol};
+use kv_model::{Failure, Manifest, ManifestProblem};
 
 use crate::inspect::MAX_COMPONENT_BYTES;
 
@@ -38,8 +38,6 @@ pub enum LoadError {
     NotAComponent,
     #[error("it is no WebAssembly")]
     NotWasm,
-    #[error("its protocol is `{}`, which this version of kv does not run", protocol(.0))]
-    Protocol(Protocol),
     #[error("it has {0} sections `kv:manifest`, and it must have one")]
     SeveralManifests(usize),
     #[error("it was compiled ahead from another component, or not by kv's build")]
@@ -65,6 +63,9 @@ pub enum StepError {
     Malformed(&'static str),
     #[error("the provider asked for more memory than it may have")]
     Memory,
+    /// The host's own mistake.
+    #[error("the answer is of another protocol than the provider's")]
+    OtherProtocol,
     #[error("the provider used up its fuel")]
     OutOfFuel,
     #[error("the provider took too long")]
@@ -90,6 +91,7 @@ impl StepError {
             StepError::Failure(_) => "provider.failure",
             StepError::Malformed(_) | StepError::UnknownOption(_) => "provider.malformed",
             StepError::Memory => "provider.memory",
+            StepError::OtherProtocol => "provider.other_protocol",
             StepError::OutOfFuel => "provider.out_of_fuel",
             StepError::TimedOut => "provider.timed_out",
             StepError::Transfer => "provider.transfer",
@@ -104,12 +106,4 @@ fn first(problems: &[ManifestProblem]) -> String {
 
 fn listed(exports: &[String]) -> String {
     if exports.is_empty() { "nothing".into() } else { format!("`{}`", exports.join("`, `")) }
-}
-
-fn protocol(protocol: &Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Sql => "sql",
-        Protocol::Ssh => "ssh",
-    }
 }

@@ -17,6 +17,8 @@ const MANIFEST_SECTION: &str = "kv:manifest";
 pub(crate) const LOG: &str = "kv:provider/log@0.1.0";
 const TYPES: &str = "kv:provider/types@0.1.0";
 pub(crate) const HTTP: &str = "kv:provider/http@0.1.0";
+pub(crate) const SQL: &str = "kv:provider/sql@0.1.0";
+pub(crate) const SSH: &str = "kv:provider/ssh@0.1.0";
 
 // Compiling takes time and memory that grow with these, some faster than evenly. The limits are about twice what the
 // largest guests of three languages have.

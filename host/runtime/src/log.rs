@@ -9,7 +9,7 @@ use kv_model::{CallId, ProviderName};
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
 
-use crate::bindings::kv::provider::log::Level;
+use crate::bindings::http::kv::provider::log::Level;
 use crate::inspect::LOG;
 use crate::provider::StepData;
 use crate::text;

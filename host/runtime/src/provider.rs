@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use kv_model::{Call, Digest, HttpResponse, Manifest, Step};
+use kv_model::{Call, Digest, Manifest, Response, Step};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::bindings::exports::kv::provider::http::Step as GuestStep;
-use crate::bindings::kv::provider::types::Failure as GuestFailure;
-use crate::bindings::{HttpProvider, HttpProviderPre};
+use crate::bindings::http::HttpProviderPre;
+use crate::bindings::http::kv::provider::types::Failure as GuestFailure;
+use crate::bindings::sql::SqlProviderPre;
+use crate::bindings::ssh::SshProviderPre;
 use crate::budget::Budget;
-use crate::distrust::{self, CallView, ResponseView};
+use crate::distrust::{self, CallView, ResponseView, RowsView, output_view};
 use crate::engine::Inner;
 use crate::error::StepError;
 use crate::limits::Limits;
@@ -27,8 +28,16 @@ pub struct Provider {
     pub manifest: Arc<Manifest>,
     /// The SHA-256 of the component.
     pub digest: Digest,
-    pre: HttpProviderPre<StepData>,
+    pre: Pre,
     runtime: Arc<Inner>,
+}
+
+/// Linked, by the protocol that it exports.
+#[derive(Clone)]
+pub(crate) enum Pre {
+    Http(HttpProviderPre<StepData>),
+    Sql(SqlProviderPre<StepData>),
+    Ssh(SshProviderPre<StepData>),
 }
 
 /// What belongs to one step and goes with it.
@@ -38,15 +47,11 @@ pub(crate) struct StepData {
     pub(crate) lines: Lines,
 }
 
-type Answer = wasmtime::Result<Result<GuestStep, GuestFailure>>;
+/// What a step in a guest comes to: the protocol's own step, or a failure.
+type Answer<T> = wasmtime::Result<Result<T, GuestFailure>>;
 
 impl Provider {
-    pub(crate) fn new(
-        manifest: Arc<Manifest>,
-        digest: Digest,
-        pre: HttpProviderPre<StepData>,
-        runtime: Arc<Inner>,
-    ) -> Self {
+    pub(crate) fn new(manifest: Arc<Manifest>, digest: Digest, pre: Pre, runtime: Arc<Inner>) -> Self {
         Self { manifest, digest, pre, runtime }
     }
 
@@ -54,31 +59,74 @@ impl Provider {
     /// [wants more](StepError::wants_full_budget), run again under [`Budget::Full`] elsewhere.
     pub fn start(&self, call: &Call, budget: Budget) -> Result<Step, StepError> {
         let view = CallView::of(call);
-        self.step(call, budget, |guest, store| guest.kv_provider_http().call_start(store, view.lowered()))
+        match &self.pre {
+            Pre::Http(pre) => {
+                let run = |store: &mut Store<_>| {
+                    pre.instantiate(&mut *store)?.kv_provider_http().call_start(store, view.lowered())
+                };
+                self.step(call, budget, run, distrust::http_step)
+            }
+            Pre::Sql(pre) => {
+                let run = |store: &mut Store<_>| {
+                    pre.instantiate(&mut *store)?.kv_provider_sql().call_start(store, view.lowered())
+                };
+                self.step(call, budget, run, distrust::sql_step)
+            }
+            Pre::Ssh(pre) => {
+                let run = |store: &mut Store<_>| {
+                    pre.instantiate(&mut *store)?.kv_provider_ssh().call_start(store, view.lowered())
+                };
+                self.step(call, budget, run, distrust::ssh_step)
+            }
+        }
     }
 
     /// The step after a response, with the state that the step before it asked to keep.
-    pub fn resume(&self, call: &Call, state: &str, response: &HttpResponse, budget: Budget) -> Result<Step, StepError> {
-        let (view, response) = (CallView::of(call), ResponseView::of(response));
-        self.step(call, budget, |guest, store| {
-            guest.kv_provider_http().call_resume(store, view.lowered(), state, response.lowered())
-        })
+    pub fn resume(&self, call: &Call, state: &str, response: &Response, budget: Budget) -> Result<Step, StepError> {
+        let view = CallView::of(call);
+        match (&self.pre, response) {
+            (Pre::Http(pre), Response::Http(response)) => {
+                let response = ResponseView::of(response);
+                let run = |store: &mut Store<_>| {
+                    let guest = pre.instantiate(&mut *store)?;
+                    guest.kv_provider_http().call_resume(store, view.lowered(), state, response.lowered())
+                };
+                self.step(call, budget, run, distrust::http_step)
+            }
+            (Pre::Sql(pre), Response::Sql(response)) => {
+                let rows = RowsView::of(response);
+                let run = |store: &mut Store<_>| {
+                    let guest = pre.instantiate(&mut *store)?;
+                    guest.kv_provider_sql().call_resume(store, view.lowered(), state, rows.lowered())
+                };
+                self.step(call, budget, run, distrust::sql_step)
+            }
+            (Pre::Ssh(pre), Response::Ssh(output)) => {
+                let run = |store: &mut Store<_>| {
+                    let guest = pre.instantiate(&mut *store)?;
+                    guest.kv_provider_ssh().call_resume(store, view.lowered(), state, output_view(output))
+                };
+                self.step(call, budget, run, distrust::ssh_step)
+            }
+            _ => Err(StepError::OtherProtocol),
+        }
     }
 
     /// One step in an instance of its own. The instance ends with the store, and its memory is wiped before another
     /// step gets it.
-    fn step(
+    fn step<T>(
         &self,
         call: &Call,
         budget: Budget,
-        run: impl FnOnce(&HttpProvider, &mut Store<StepData>) -> Answer,
+        run: impl FnOnce(&mut Store<StepData>) -> Answer<T>,
+        take: fn(T) -> Result<Step, StepError>,
     ) -> Result<Step, StepError> {
         self.runtime.ticker.touch();
         let mut store = self.store(budget)?;
-        let answer = self.pre.instantiate(&mut store).and_then(|guest| run(&guest, &mut store));
+        let answer = run(&mut store);
         let data = store.into_data();
         let outcome = match answer {
-            Ok(Ok(step)) => distrust::step(step),
+            Ok(Ok(step)) => take(step),
             Ok(Err(failure)) => Err(StepError::Failure(distrust::failure(failure))),
             Err(error) => Err(why(&error, &data.limits)),
         };

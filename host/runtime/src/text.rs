@@ -21,6 +21,20 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
     out
 }
 
+/// A few lines, for an excerpt with a mark under it. Each line but the first begins with the host's own mark, so that none
+/// can pass for a line of the host's.
+pub(crate) fn few_lines(text: &str, most: usize) -> String {
+    let lines: Vec<_> = text.lines().take(MAX_LINES).map(|line| one_line(line, most / MAX_LINES)).collect();
+    match lines.as_slice() {
+        [] => String::new(),
+        [_] => one_line(text, most),
+        several => several.join("\n  | "),
+    }
+}
+
+/// What is wrong, two lines of an excerpt, and what would be right.
+const MAX_LINES: usize = 4;
+
 /// As many combining marks as a character may carry: written languages need three, a heap of them covers other lines.
 const MAX_MARKS: usize = 3;
 
@@ -62,6 +76,15 @@ mod tests {
         }
         assert_eq!(one_line(&"x".repeat(201), 200), format!("{}…", "x".repeat(200)));
         assert_eq!(one_line(&format!("e{}", "\u{301}".repeat(1_000_000)), 200), format!("e{}", "\u{301}".repeat(3)));
+    }
+
+    #[test]
+    fn lines_are_marked_and_few() {
+        assert_eq!(few_lines("wrong\n  select x\n         ^", 800), "wrong\n  |   select x\n  |          ^");
+        assert_eq!(few_lines("one line", 800), "one line");
+        assert_eq!(few_lines("", 800), "");
+        assert_eq!(few_lines("a\nb\r\nc\u{2028}d\ne\nf", 800), "a\n  | b\n  | c d\n  | e");
+        assert_eq!(few_lines(&"x".repeat(900), 800).chars().count(), 801);
     }
 
     proptest! {

@@ -22,6 +22,16 @@ pub fn builtins() -> &'static [Builtin] {
             compiled: include_bytes!(concat!(env!("OUT_DIR"), "/openai.cwasm")),
         },
         Builtin {
+            name: "postgres",
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/postgres.wasm")),
+            compiled: include_bytes!(concat!(env!("OUT_DIR"), "/postgres.cwasm")),
+        },
+        Builtin {
+            name: "ssh",
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/ssh.wasm")),
+            compiled: include_bytes!(concat!(env!("OUT_DIR"), "/ssh.cwasm")),
+        },
+        Builtin {
             name: "stripe",
             component: include_bytes!(concat!(env!("OUT_DIR"), "/stripe.wasm")),
             compiled: include_bytes!(concat!(env!("OUT_DIR"), "/stripe.cwasm")),

@@ -1,6 +1,8 @@
 //! The embedded providers, loaded and run as the daemon does.
 
-use kv_model::{Call, CallId, HttpRequest, OperationName, RawBody, RawRequest, Step};
+use kv_model::{
+    Call, CallId, Command, Effect, HttpRequest, Mode, OperationName, Parts, RawBody, RawRequest, Statement, Step,
+};
 use kv_runtime::{Budget, Provider, Runtime, StepError};
 
 fn call(provider: &Provider, operation: &str, input: &str) -> Call {
@@ -53,7 +55,7 @@ fn a_typed_call_becomes_a_request() {
         let builtin = kv_bundle::builtins().iter().find(|builtin| builtin.name == provider).unwrap();
         let provider = runtime.load_trusted(builtin.component, builtin.compiled).unwrap();
         match provider.start(&call(&provider, operation, input), Budget::Inline) {
-            Ok(Step::Send { request, .. }) => {
+            Ok(Step::Send { request: Parts::Http(request), .. }) => {
                 assert_eq!((request.method.as_str(), request.path.join("/").as_str()), wanted)
             }
             other => panic!("{operation}: {other:?}"),
@@ -80,5 +82,71 @@ fn a_raw_call_is_encoded_as_its_endpoint_says() {
             (request.body().media_type.as_deref(), &request.body().data[..]),
             (Some(media_type), data.as_bytes())
         );
+    }
+}
+
+fn load(runtime: &Runtime, name: &str) -> Provider {
+    let builtin = kv_bundle::builtins().iter().find(|builtin| builtin.name == name).unwrap();
+    runtime.load_trusted(builtin.component, builtin.compiled).unwrap()
+}
+
+/// What the provider writes itself has to pass the host's own reading, and as what it is said to be.
+#[test]
+fn each_statement_of_postgres_is_read_as_what_it_is() {
+    let runtime = Runtime::new().unwrap();
+    let provider = load(&runtime, "postgres");
+    for (operation, input, effect) in [
+        ("describe", r#"{"table":"public.users"}"#, Effect::Read),
+        ("execute", r#"{"sql":"insert into t values ($1)","params":[1],"max_changes":3}"#, Effect::Write),
+        ("explain", r#"{"sql":"select 1"}"#, Effect::Read),
+        ("explain", r#"{"sql":"select 1","analyze":true}"#, Effect::Read),
+        ("preview", r#"{"sql":"insert into t values (1)"}"#, Effect::Write),
+        ("query", r#"{"sql":"select $1::numeric","params":[0.10]}"#, Effect::Read),
+        ("sample", r#"{"table":"we\"ird"}"#, Effect::Read),
+        ("schemas", "{}", Effect::Read),
+        ("status", "{}", Effect::Read),
+        ("tables", r#"{"like":"%a%"}"#, Effect::Read),
+    ] {
+        let Ok(Step::Send { request: Parts::Sql(parts), delivery }) =
+            provider.start(&call(&provider, operation, input), Budget::Inline)
+        else {
+            panic!("{operation} asks for no statement")
+        };
+        let name = OperationName::parse(operation).unwrap();
+        let statement = Statement::from_provider(parts, delivery.effect, &provider.manifest, &name)
+            .unwrap_or_else(|error| panic!("{operation}: {error}"));
+        assert_eq!(statement.effect(), effect, "{operation}");
+        let mode = match operation {
+            "execute" => Mode::Write { max_changes: 3 },
+            "preview" => Mode::Preview,
+            _ => Mode::Read,
+        };
+        assert_eq!(statement.mode(), mode, "{operation}");
+    }
+}
+
+#[test]
+fn each_command_of_ssh_has_the_effect_of_its_operation() {
+    let runtime = Runtime::new().unwrap();
+    let provider = load(&runtime, "ssh");
+    for (operation, input, effect) in [
+        ("list-dir", "{}", Effect::Read),
+        ("read-file", r#"{"path":"/etc/hosts"}"#, Effect::Read),
+        ("run", r#"{"argv":["cat","x"]}"#, Effect::Write),
+        ("shell", r#"{"text":"ls"}"#, Effect::Write),
+        ("stat", r#"{"path":"-"}"#, Effect::Read),
+        ("status", "{}", Effect::Read),
+        ("tail", r#"{"path":"x"}"#, Effect::Read),
+        ("write-file", r#"{"path":"x","content":"y"}"#, Effect::Write),
+    ] {
+        let Ok(Step::Send { request: Parts::Ssh(parts), delivery }) =
+            provider.start(&call(&provider, operation, input), Budget::Inline)
+        else {
+            panic!("{operation} asks for no command")
+        };
+        let name = OperationName::parse(operation).unwrap();
+        let command = Command::from_provider(parts, delivery.effect, &provider.manifest, &name)
+            .unwrap_or_else(|error| panic!("{operation}: {error}"));
+        assert_eq!(command.effect(), effect, "{operation}");
     }
 }

@@ -31,7 +31,7 @@ pub fn data(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// | `name = "charges.list"` | its name |
 /// | `effect = Read` | a variant of `Effect` |
 /// | `suggest = Allow` | `Allow`, `Ask` or `Deny` |
-/// | `endpoint = "GET /v1/charges"` | what its requests go to; once for each |
+/// | `endpoint = "GET /v1/charges"` | what its requests go to, once for each; HTTP only |
 /// | `facts(amount = "/amount")` | facts for policy, as JSON pointers into the input |
 /// | `headers("x-beta" = "v2")` | what the host adds to requests for its endpoints, raw calls included |
 /// | `repeatable` | sent twice, its requests do what they do sent once |

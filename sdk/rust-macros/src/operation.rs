@@ -76,9 +76,6 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     let name = name.ok_or_else(|| missing("name"))?;
     let effect = effect.ok_or_else(|| missing("effect"))?;
     let suggest = suggest.ok_or_else(|| missing("suggest"))?;
-    if endpoints.is_empty() {
-        return Err(missing("endpoint"));
-    }
     if function.sig.asyncness.is_none() {
         return Err(Error::new_spanned(&function.sig, "an operation is an `async fn`"));
     }
@@ -104,7 +101,8 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 
         impl ::kv_sdk::__private::Described for #ident {
             const OPERATION: ::kv_sdk::Operation = {
-                fn run(io: &::kv_sdk::Io) -> ::core::result::Result<::kv_sdk::__private::Running<'_>, ::kv_sdk::Failure> {
+                // A name that no function of an author's has, since theirs is called from inside.
+                fn __kv_run(io: &::kv_sdk::Io) -> ::core::result::Result<::kv_sdk::__private::Running<'_>, ::kv_sdk::Failure> {
                     #ignored = ::kv_sdk::__private::parse(io.input_text())?;
                     ::core::result::Result::Ok(::std::boxed::Box::pin(#call))
                 }
@@ -113,7 +111,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
                     title: #title,
                     effect: ::kv_sdk::Effect::#effect,
                     repeatable: #repeatable,
-                    run,
+                    run: __kv_run,
                     #[cfg(not(target_family = "wasm"))]
                     about: ::kv_sdk::About {
                         description: #description,

@@ -6,9 +6,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::task::{Context, Poll, Waker};
 
+use crate::asked::{Answered, Asked};
 use crate::io::{Fresh, rerun_differs};
 use crate::transcript::Transcript;
-use crate::{Call, Effect, Failure, Io, Provider, Request, Response};
+use crate::{Call, Effect, Failure, Io, Provider};
 
 /// What a step comes to.
 #[derive(Debug)]
@@ -26,10 +27,10 @@ pub(crate) struct Sending {
     pub(crate) state: Option<String>,
 }
 
-/// A request with everything that it left to its operation and provider filled in.
+/// What is asked for, with everything that it left to its operation and provider filled in.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) request: Request,
+    pub(crate) asked: Asked,
     pub(crate) auth: Vec<String>,
     pub(crate) effect: Effect,
     pub(crate) summary: String,
@@ -54,10 +55,10 @@ pub(crate) fn resume(
     provider: &'static Provider,
     call: Call,
     state: &str,
-    response: Response,
+    answered: Answered,
 ) -> Result<Step, Failure> {
-    let (transcript, asked) = Transcript::read(state)?;
-    run(provider, call, transcript, Some(Fresh { asked, response: response.mapped_by(provider.failure) }))
+    let (transcript, digest) = Transcript::read(state)?;
+    run(provider, call, transcript, Some(Fresh { digest, answered }))
 }
 
 fn run(provider: &'static Provider, call: Call, transcript: Transcript, fresh: Option<Fresh>) -> Result<Step, Failure> {
@@ -86,23 +87,28 @@ fn run(provider: &'static Provider, call: Call, transcript: Transcript, fresh: O
 }
 
 impl Outgoing {
-    pub(crate) fn new(io: &Io, request: Request, then: Then) -> Self {
+    pub(crate) fn new(io: &Io, asked: Asked, then: Then) -> Self {
         // The hasher's keys are fixed, and the component that compares is the one that wrote.
         let mut hasher = DefaultHasher::new();
-        (&request, then).hash(&mut hasher);
+        (&asked, then).hash(&mut hasher);
         let operation = io.operation();
-        let fetch = request.is_fetch();
+        let delivery = asked.delivery();
+        let fetch = matches!(&asked, Asked::Http(request) if request.is_fetch());
+        let effect = delivery.effect.unwrap_or(if fetch { Effect::Read } else { operation.effect });
+        // What reads is repeatable. An HTTP request reads when its method says so: a POST has to be declared.
+        let reads = match &asked {
+            Asked::Http(_) => fetch,
+            Asked::Sql(_) | Asked::Ssh(_) => effect == Effect::Read,
+        };
+        let default_auth = || io.provider().auth.iter().map(|name| (*name).to_owned()).collect();
         Self {
-            auth: request
-                .auth
-                .clone()
-                .unwrap_or_else(|| io.provider().auth.iter().map(|name| (*name).to_owned()).collect()),
-            effect: request.effect.unwrap_or(if fetch { Effect::Read } else { operation.effect }),
-            summary: request.summary.clone().unwrap_or_else(|| operation.title.to_owned()),
-            repeatable: request.repeatable.unwrap_or(fetch || operation.repeatable),
+            auth: asked.auth().cloned().unwrap_or_else(default_auth),
+            effect,
+            summary: delivery.summary.clone().unwrap_or_else(|| operation.title.to_owned()),
+            repeatable: delivery.repeatable.unwrap_or(reads || operation.repeatable),
             then,
             digest: hasher.finish(),
-            request,
+            asked,
         }
     }
 }

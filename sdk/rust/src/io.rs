@@ -1,4 +1,4 @@
-//! What an operation has of the world: its call, and requests that it can ask for.
+//! What an operation has of the world: its call, and what it can ask for.
 
 use std::cell::{Cell, RefCell};
 use std::task::Poll;
@@ -7,9 +7,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::asked::{Answered, Asked, other_protocol};
 use crate::engine::{Outgoing, Then};
-use crate::transcript::{StoredResponse, Transcript};
-use crate::{Attachment, Call, Failure, Operation, Provider, Reply, Request, Response};
+use crate::transcript::{StoredOutput, StoredResponse, Transcript};
+use crate::{
+    Attachment, Call, Command, Failure, Operation, Output, Protocol, Provider, Reply, Request, Response, Rows,
+    Statement,
+};
 
 /// One call, from the operation's side.
 pub struct Io {
@@ -30,17 +34,17 @@ struct Turns {
     outgoing: Option<Outgoing>,
 }
 
-/// The answer that this step brought, and the digest of the request that it belongs to.
+/// The answer that this step brought, and the digest of what it belongs to.
 pub(crate) struct Fresh {
-    pub(crate) asked: u64,
-    pub(crate) response: Response,
+    pub(crate) digest: u64,
+    pub(crate) answered: Answered,
 }
 
-/// An answer, as a waiting request gets it.
+/// An answer, as the one who waits for it gets it.
 enum Answer {
     Fresh {
-        asked: u64,
-        response: Response,
+        digest: u64,
+        answered: Answered,
     },
     /// The place in the transcript.
     Kept(usize),
@@ -68,7 +72,11 @@ impl Io {
     /// The transcript holds the whole answer, and all of it together stays under 1 MiB. [`Io::send_with`] keeps less.
     pub async fn send(&self, request: Request) -> Result<Response, Failure> {
         let stored = self.send_with(request, |response| Ok(StoredResponse::from(response))).await?;
-        Ok(Response::try_from(stored)?.mapped_by(self.provider.failure))
+        let response = Response::try_from(stored)?;
+        match self.provider.protocol {
+            Protocol::Http { failure } => Ok(response.mapped_by(failure)),
+            Protocol::Sql { .. } | Protocol::Ssh { .. } => Err(other_protocol()),
+        }
     }
 
     /// Sends a request and keeps what `read` makes of its answer, and nothing else of it.
@@ -79,14 +87,11 @@ impl Io {
         request: Request,
         read: impl FnOnce(Response) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        match self.ask(request, Then::Resume).await? {
-            Answer::Fresh { asked, response } => {
-                let result = read(response);
-                self.turns.borrow_mut().transcript.keep(asked, &result)?;
-                result
-            }
-            Answer::Kept(place) => self.turns.borrow().transcript.recall(place),
-        }
+        let read = |answered| match answered {
+            Answered::Http(response) => read(response),
+            Answered::Sql(_) | Answered::Ssh(_) => Err(other_protocol()),
+        };
+        self.exchange(request.into(), read).await
     }
 
     /// Sends a request, and keeps of a success what `T` reads of its JSON; anything else is the failure that the
@@ -95,18 +100,79 @@ impl Io {
         self.send_with(request, |response| response.error_for_status()?.json()).await
     }
 
-    /// Sends a request, and the caller gets the answer as it is: it streams, and never comes here. Nothing after this
-    /// runs.
-    pub async fn forward(&self, request: Request) -> Result<Reply, Failure> {
-        self.ask(request, Then::Forward).await?;
+    /// Sends a statement and waits for its rows; what the database refused is the failure that the provider's mapper
+    /// makes of it. As with [`Io::send`], the function is run again when the rows are there.
+    ///
+    /// Rows that are the whole result are better forwarded. The transcript holds all of them when another statement
+    /// follows, and [`Io::query_with`] keeps less.
+    pub async fn query(&self, statement: Statement) -> Result<Rows, Failure> {
+        self.query_with(statement, Ok).await
+    }
+
+    /// Sends a statement and keeps what `read` makes of its rows, and nothing else of them.
+    pub async fn query_with<T: Serialize + DeserializeOwned>(
+        &self,
+        statement: Statement,
+        read: impl FnOnce(Rows) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let read = |answered| match (answered, self.provider.protocol) {
+            (Answered::Sql(Ok(rows)), _) => read(rows),
+            (Answered::Sql(Err(error)), Protocol::Sql { failure }) => Err(failure(&error)),
+            _ => Err(other_protocol()),
+        };
+        self.exchange(statement.into(), read).await
+    }
+
+    /// Sends a statement and keeps each of its rows as a value: a tuple, or a struct whose members are in the order of
+    /// the columns.
+    pub async fn query_as<T: Serialize + DeserializeOwned>(&self, statement: Statement) -> Result<Vec<T>, Failure> {
+        self.query_with(statement, |rows| rows.read()).await
+    }
+
+    /// Sends a statement that changes something, and says how many rows it changed.
+    pub async fn execute(&self, statement: Statement) -> Result<u64, Failure> {
+        self.query_with(statement, |rows| Ok(rows.affected)).await
+    }
+
+    /// Runs a command and waits for its end, however it ends; [`Output::error_for_exit`] makes a failure of a bad end.
+    /// As with [`Io::send`], the function is run again when the output is there.
+    pub async fn run(&self, command: Command) -> Result<Output, Failure> {
+        let line = command.line.clone();
+        let stored = self.run_with(command, |output| Ok(StoredOutput::from(output))).await?;
+        let output = Output::try_from(stored)?;
+        match self.provider.protocol {
+            Protocol::Ssh { failure } => Ok(output.mapped_by(line, failure)),
+            Protocol::Http { .. } | Protocol::Sql { .. } => Err(other_protocol()),
+        }
+    }
+
+    /// Runs a command and keeps what `read` makes of its output, and nothing else of it.
+    pub async fn run_with<T: Serialize + DeserializeOwned>(
+        &self,
+        command: Command,
+        read: impl FnOnce(Output) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let read = |answered| match answered {
+            Answered::Ssh(output) => read(output),
+            Answered::Http(_) | Answered::Sql(_) => Err(other_protocol()),
+        };
+        self.exchange(command.into(), read).await
+    }
+
+    /// Sends a request, statement or command, and the caller gets the answer as it is: it streams, and never comes here.
+    /// Nothing after this runs.
+    ///
+    /// Rows become a result of columns and rows; a command's output goes out as it is written, and its exit code with it.
+    pub async fn forward(&self, asked: impl Into<Asked>) -> Result<Reply, Failure> {
+        self.ask(asked.into(), Then::Forward).await?;
         Err(rerun_differs())
     }
 
-    /// Sends a request; a success streams to the caller as it is, and of anything else the provider's mapper makes the
-    /// failure that this returns.
-    pub async fn forward_success(&self, request: Request) -> Result<Reply, Failure> {
-        match self.ask(request, Then::ForwardSuccess).await? {
-            Answer::Fresh { response, .. } => Err(response.to_failure()),
+    /// As [`Io::forward`] for a success: 2xx, rows, exit code 0. Of anything else the provider's mapper makes the failure
+    /// that this returns.
+    pub async fn forward_success(&self, asked: impl Into<Asked>) -> Result<Reply, Failure> {
+        match self.ask(asked.into(), Then::ForwardSuccess).await? {
+            Answer::Fresh { answered, .. } => Err(answered.to_failure(&self.provider.protocol)),
             Answer::Kept(_) => Err(rerun_differs()),
         }
     }
@@ -189,8 +255,27 @@ impl Io {
         turns.fresh.is_none() && turns.next >= turns.transcript.len()
     }
 
-    async fn ask(&self, request: Request, then: Then) -> Result<Answer, Failure> {
-        let mut outgoing = Some(Outgoing::new(self, request, then));
+    /// Asks, waits, and keeps what `read` makes of the answer.
+    async fn exchange<T: Serialize + DeserializeOwned>(
+        &self,
+        asked: Asked,
+        read: impl FnOnce(Answered) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.ask(asked, Then::Resume).await? {
+            Answer::Fresh { digest, answered } => {
+                let result = read(answered);
+                self.turns.borrow_mut().transcript.keep(digest, &result)?;
+                result
+            }
+            Answer::Kept(place) => self.turns.borrow().transcript.recall(place),
+        }
+    }
+
+    async fn ask(&self, asked: Asked, then: Then) -> Result<Answer, Failure> {
+        if !asked.is_of(&self.provider.protocol) {
+            return Err(other_protocol());
+        }
+        let mut outgoing = Some(Outgoing::new(self, asked, then));
         std::future::poll_fn(|_| self.poll_ask(&mut outgoing)).await
     }
 
@@ -207,9 +292,9 @@ impl Io {
         if let Some(asked) = turns.transcript.asked(place) {
             return Poll::Ready(if asked == outgoing.digest { Ok(Answer::Kept(place)) } else { Err(rerun_differs()) });
         }
-        if let Some(Fresh { asked, response }) = turns.fresh.take() {
-            return Poll::Ready(if asked == outgoing.digest {
-                Ok(Answer::Fresh { asked, response })
+        if let Some(Fresh { digest, answered }) = turns.fresh.take() {
+            return Poll::Ready(if digest == outgoing.digest {
+                Ok(Answer::Fresh { digest, answered: answered.mapped_by(&self.provider.protocol, outgoing.asked) })
             } else {
                 Err(rerun_differs())
             });

@@ -105,13 +105,56 @@
 //! # }
 //! ```
 //!
+//! A provider of a database or of a machine says `protocol: sql` or `protocol: ssh` in front, and its operations have no
+//! endpoints. Instead of requests they ask for a [`Statement`] ([`Io::query`], [`Io::execute`]) or a [`Command`]
+//! ([`Io::run`]), or forward one; everything else is the same:
+//!
+//! ```
+//! use kv_sdk::{Failure, FailureKind, Io, Reply, SqlError, Statement, json};
+//!
+//! #[kv_sdk::input]
+//! pub struct Orders {
+//!     customer: u64,
+//! }
+//!
+//! /// Count a customer's orders
+//! #[kv_sdk::operation(name = "orders.count", effect = Read, suggest = Allow)]
+//! pub async fn count(io: &Io, input: Orders) -> Result<Reply, Failure> {
+//!     let rows = io.query(Statement::read("select count(*) from orders where customer = $1").param(input.customer)).await?;
+//!     let count: Option<(u64,)> = rows.first()?;
+//!     Ok(json!({ "orders": count.map_or(0, |(count,)| count) }).into())
+//! }
+//!
+//! fn failure(error: &SqlError) -> Failure {
+//!     Failure::new(FailureKind::Upstream, &*error.message).code(&*error.code)
+//! }
+//!
+//! kv_sdk::provider! {
+//!     protocol: sql,
+//!     manifest: ["name = 'orders'\n[[settings]]\nname = 'user'\n[auth.login]\ntype = 'login'\nuser = '{setting:user}'"],
+//!     auth: ["login"],
+//!     failure: failure,
+//!     operations: [count],
+//! }
+//!
+//! # fn main() {
+//! use kv_sdk::test::{Harness, rows};
+//! let mut run = Harness::new(&PROVIDER).call("orders.count", json!({ "customer": 7 }));
+//! assert_eq!(run.expect_send().statement().param_texts(), ["7"]);
+//! run.respond_rows(rows(&[("count", "bigint")], [json!([3])]));
+//! assert_eq!(run.expect_done(), json!({ "orders": 3 }));
+//! # }
+//! ```
+//!
 //! In real life `manifest` is `[include_str!("../provider.toml")]`, or several such files, one for each part of the API.
-//! Where to read on: [`Io`] for what an operation can do, [`Request`] for what it can ask for, [`manifest`] for
-//! `provider.toml`, [`mod@test`] for tests.
+//! Where to read on: [`Io`] for what an operation can do, [`Request`], [`Statement`] and [`Command`] for what it can ask
+//! for, [`manifest`] for `provider.toml`, [`mod@test`] for tests.
 
 extern crate self as kv_sdk;
 
+mod asked;
 mod call;
+mod delivery;
 mod engine;
 mod export;
 mod failure;
@@ -129,6 +172,8 @@ mod request;
 mod response;
 #[cfg(not(target_family = "wasm"))]
 mod schema;
+pub mod sql;
+mod ssh;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 mod text;
@@ -138,6 +183,7 @@ pub use kv_sdk_macros::{data, input, operation};
 pub use serde_json::value::RawValue;
 pub use serde_json::{Map, Value, json};
 
+pub use self::asked::Asked;
 pub use self::call::{Attachment, Call, Effect};
 pub use self::failure::{Failure, FailureKind};
 pub use self::form::Form;
@@ -146,11 +192,13 @@ pub use self::io::Io;
 pub use self::multipart::{Multipart, Part, PartContent};
 #[cfg(not(target_family = "wasm"))]
 pub use self::operation::{About, Suggestion};
-pub use self::operation::{Operation, Provider};
+pub use self::operation::{Operation, Protocol, Provider};
 pub use self::pages::{Collected, Page};
 pub use self::reply::Reply;
 pub use self::request::{Body, Request};
 pub use self::response::{Payload, Response};
+pub use self::sql::{Column, Rows, SqlError, Statement};
+pub use self::ssh::{Command, CommandLine, Exit, Output};
 
 /// What the macros' output names. No part of the SDK's interface.
 #[doc(hidden)]
@@ -160,7 +208,7 @@ pub mod __private {
     pub use serde;
 
     #[cfg(target_family = "wasm")]
-    pub use crate::export::{bindings, export_http_provider, guest_resume, guest_start};
+    pub use crate::export::{bindings, export_http_provider, export_sql_provider, export_ssh_provider, guest};
     pub use crate::input::parse;
     pub use crate::operation::{Described, Running};
     #[cfg(not(target_family = "wasm"))]

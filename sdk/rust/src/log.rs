@@ -27,7 +27,7 @@ enum Level {
 
 #[cfg(target_family = "wasm")]
 fn write(level: Level, message: &str) {
-    use crate::export::bindings::kv::provider::log;
+    use crate::export::bindings::http::kv::provider::log;
     let level = match level {
         Level::Debug => log::Level::Debug,
         Level::Info => log::Level::Info,

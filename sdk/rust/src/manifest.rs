@@ -40,8 +40,11 @@
 //! ```
 //!
 //! An operation may also have a `description`, `repeatable`, `facts` (pointers into the raw body), and for its endpoints
-//! `headers` and a `body` of their own. Name and version of the
-//! schema, the protocol, the provider's version and the default schemes come from the code.
+//! `headers` and a `body` of their own. Name and version of the schema, the protocol, the provider's version and the
+//! default schemes come from the code.
+//!
+//! Databases and machines have neither endpoints nor raw calls: each of their operations has a function. Their `origins`
+//! are `postgres://HOST` and `ssh://HOST`, or none, and then the person names one; their scheme is of the type `login`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,7 +52,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::{Operation, Provider, Suggestion};
+use crate::{Operation, Protocol, Provider, Suggestion};
 
 /// Everything that keeps `provider.toml` and the functions from being one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +94,8 @@ enum OneOrMany {
 
 /// The manifest's JSON text.
 pub fn build(provider: &Provider) -> Result<String, Problems> {
-    let mut builder = Builder::default();
+    let is_http = matches!(provider.protocol, Protocol::Http { .. });
+    let mut builder = Builder { is_http, ..Builder::default() };
     for text in provider.manifest {
         builder.read(text);
     }
@@ -103,6 +107,7 @@ pub fn build(provider: &Provider) -> Result<String, Problems> {
 
 #[derive(Default)]
 struct Builder {
+    is_http: bool,
     parts: Map<String, Value>,
     operations: BTreeMap<String, Value>,
     endpoints: Vec<Value>,
@@ -204,8 +209,12 @@ impl Builder {
         headers: &[Value],
         body: Option<&str>,
     ) {
-        if endpoints.is_empty() {
-            self.problems.push(format!("operations.{name}: it has no endpoint"));
+        match (self.is_http, endpoints.is_empty()) {
+            (true, true) => self.problems.push(format!("operations.{name}: it has no endpoint")),
+            (false, false) => {
+                self.problems.push(format!("operations.{name}: it has an endpoint, and only providers of `http` have"));
+            }
+            _ => {}
         }
         for endpoint in endpoints.iter().map(AsRef::as_ref) {
             let Some((method, path)) = endpoint.split_once(' ').filter(|(_, path)| path.starts_with('/')) else {
@@ -246,10 +255,12 @@ impl Builder {
         let mut manifest = Map::new();
         manifest.insert("schema".into(), "kv.manifest/1".into());
         manifest.insert("version".into(), provider.version.into());
-        manifest.insert("protocol".into(), "http".into());
+        manifest.insert("protocol".into(), provider.protocol.name().into());
         manifest.insert("default-auth".into(), provider.auth.into());
         manifest.extend(self.parts);
-        manifest.insert("endpoints".into(), self.endpoints.into());
+        if self.is_http {
+            manifest.insert("endpoints".into(), self.endpoints.into());
+        }
         manifest.insert("operations".into(), self.operations.into_values().collect());
         Ok(Value::Object(manifest).to_string())
     }

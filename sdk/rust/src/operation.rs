@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::{Effect, Failure, Io, Reply, Response};
+use crate::{Effect, Failure, Io, Output, Reply, Response, SqlError};
 
 /// An operation's function at work.
 #[doc(hidden)]
@@ -50,16 +50,34 @@ pub enum Suggestion {
 /// A provider: its operations and what they share.
 #[derive(Debug)]
 pub struct Provider {
+    pub protocol: Protocol,
     /// The schemes of a request that names none.
     pub auth: &'static [&'static str],
-    /// Makes a failure of an answer that is no success.
-    pub failure: fn(&Response) -> Failure,
     pub operations: &'static [Operation],
     /// The texts of `provider.toml`.
     #[cfg(not(target_family = "wasm"))]
     pub manifest: &'static [&'static str],
     #[cfg(not(target_family = "wasm"))]
     pub version: &'static str,
+}
+
+/// What a provider speaks, and how it makes a failure of an answer that is no success.
+#[derive(Debug, Clone, Copy)]
+pub enum Protocol {
+    Http { failure: fn(&Response) -> Failure },
+    Sql { failure: fn(&SqlError) -> Failure },
+    Ssh { failure: fn(&Output) -> Failure },
+}
+
+impl Protocol {
+    /// As the manifest has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Protocol::Http { .. } => "http",
+            Protocol::Sql { .. } => "sql",
+            Protocol::Ssh { .. } => "ssh",
+        }
+    }
 }
 
 impl Provider {
@@ -76,12 +94,35 @@ pub trait Described {
 
 /// Puts a provider together: `PROVIDER`, natively `manifest()`, and in a component its exports.
 ///
-/// `manifest` are the texts of `provider.toml`, in one or more pieces ([`manifest`](crate::manifest) says what is in
-/// them); `auth` the schemes that a request goes out with when it names none; `failure` makes a [`Failure`] of an
-/// answer that is no success; `operations` names functions marked with [`operation`](macro@crate::operation).
+/// `protocol` is `http`, `sql` or `ssh`, and `http` where it is left out; `manifest` are the texts of `provider.toml`, in
+/// one or more pieces ([`manifest`](crate::manifest) says what is in them); `auth` the schemes that a request goes out
+/// with when it names none; `failure` makes a [`Failure`] of an answer that is no success: of a [`Response`], a
+/// [`SqlError`] or an [`Output`]; `operations` names functions marked with [`operation`](macro@crate::operation).
 #[macro_export]
 macro_rules! provider {
+    (protocol: http, $($rest:tt)*) => {
+        $crate::__provider! { Http, $($rest)* }
+        $crate::__export! { http }
+    };
+    (protocol: sql, $($rest:tt)*) => {
+        $crate::__provider! { Sql, $($rest)* }
+        $crate::__export! { sql }
+    };
+    (protocol: ssh, $($rest:tt)*) => {
+        $crate::__provider! { Ssh, $($rest)* }
+        $crate::__export! { ssh }
+    };
+    (manifest: $($rest:tt)*) => {
+        $crate::provider! { protocol: http, manifest: $($rest)* }
+    };
+}
+
+/// The provider as data.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __provider {
     (
+        $protocol:ident,
         manifest: [$($text:expr),+ $(,)?],
         auth: [$($scheme:literal),* $(,)?],
         failure: $failure:path,
@@ -89,8 +130,8 @@ macro_rules! provider {
     ) => {
         /// The provider, as the SDK runs it.
         pub static PROVIDER: $crate::Provider = $crate::Provider {
+            protocol: $crate::Protocol::$protocol { failure: $failure },
             auth: &[$($scheme),*],
-            failure: $failure,
             operations: &[$(<$operation as $crate::__private::Described>::OPERATION),*],
             #[cfg(not(target_family = "wasm"))]
             manifest: &[$($text),+],
@@ -106,7 +147,5 @@ macro_rules! provider {
         pub fn manifest() -> String {
             $crate::manifest::build(&PROVIDER).unwrap_or_else(|problems| panic!("{problems}"))
         }
-
-        $crate::__export!();
     };
 }

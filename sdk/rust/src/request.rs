@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::{Effect, Failure, Form, Multipart};
+use crate::delivery::{Delivery, delivered};
+use crate::{Failure, Form, Multipart};
 
 /// A request and its delivery. Everything is as plain text; the host encodes it.
 ///
@@ -16,12 +17,10 @@ pub struct Request {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Body,
     pub(crate) auth: Option<Vec<String>>,
-    pub(crate) effect: Option<Effect>,
-    pub(crate) summary: Option<String>,
-    pub(crate) repeatable: Option<bool>,
-    pub(crate) delay_ms: u32,
-    pub(crate) options: Vec<(String, String)>,
+    pub(crate) delivery: Delivery,
 }
+
+delivered!(Request);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Body {
@@ -50,11 +49,7 @@ impl Request {
             headers: Vec::new(),
             body: Body::Empty,
             auth: None,
-            effect: None,
-            summary: None,
-            repeatable: None,
-            delay_ms: 0,
-            options: Vec::new(),
+            delivery: Delivery::default(),
         }
     }
 
@@ -160,40 +155,6 @@ impl Request {
     #[must_use]
     pub fn no_auth(mut self) -> Self {
         self.auth = Some(Vec::new());
-        self
-    }
-
-    #[must_use]
-    pub fn effect(mut self, effect: Effect) -> Self {
-        self.effect = Some(effect);
-        self
-    }
-
-    /// One line for the person who approves it: "refund 20.00 EUR of charge ch_123".
-    #[must_use]
-    pub fn summary(mut self, summary: impl Into<String>) -> Self {
-        self.summary = Some(summary.into());
-        self
-    }
-
-    /// Sent twice, it does what it does sent once.
-    #[must_use]
-    pub fn repeatable(mut self, repeatable: bool) -> Self {
-        self.repeatable = Some(repeatable);
-        self
-    }
-
-    /// How long the host waits before it sends, as between two polls.
-    #[must_use]
-    pub fn delay_ms(mut self, ms: u32) -> Self {
-        self.delay_ms = ms;
-        self
-    }
-
-    /// An option of delivery by name. A host that does not know the name refuses the request.
-    #[must_use]
-    pub fn option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.push((name.into(), value.into()));
         self
     }
 

@@ -1,7 +1,7 @@
 //! Tests of a provider, natively: no host, no component, no network.
 //!
 //! [`Harness`] stands in the host's place. It gives a call to the provider, shows what it asked for ([`Sent`], and
-//! [`Sent::wire`] as the bytes that would go out), and gives it answers. Between two steps nothing is kept but what the
+//! [`Sent::wire`] as the bytes that would go out, [`Sent::statement`] or [`Sent::command`]), and gives it answers. Between two steps nothing is kept but what the
 //! host would keep: the call and the state's text.
 //!
 //! The methods that begin with `expect` panic when it is otherwise, as assertions do.
@@ -10,8 +10,12 @@ mod wire;
 
 use serde_json::Value;
 
+use crate::asked::{Answered, Asked};
 use crate::engine::{self, Sending, Step, Then};
-use crate::{Attachment, Body, Call, Effect, Failure, Payload, Provider, Response};
+use crate::{
+    Attachment, Body, Call, Command, CommandLine, Effect, Failure, Output, Payload, Provider, Request, Response, Rows,
+    SqlError, Statement,
+};
 
 pub use self::wire::Wire;
 
@@ -147,8 +151,28 @@ impl Run {
         headers: impl IntoIterator<Item = (&'h str, &'h str)>,
         body: Payload,
     ) {
-        let sent = self.expect_send();
+        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let success = (200..300).contains(&status);
+        self.resume(success, Answered::Http(Response::new(status, headers, body)));
+    }
+
+    /// Answers a statement with rows, and runs the next step.
+    pub fn respond_rows(&mut self, rows: Rows) {
+        self.resume(true, Answered::Sql(Ok(rows)));
+    }
+
+    /// Answers a statement with what the database says against it, and runs the next step.
+    pub fn respond_error(&mut self, error: SqlError) {
+        self.resume(false, Answered::Sql(Err(error)));
+    }
+
+    /// Answers a command with what it wrote, and runs the next step.
+    pub fn respond_output(&mut self, output: Output) {
+        self.resume(output.is_success(), Answered::Ssh(output));
+    }
+
+    fn resume(&mut self, success: bool, answered: Answered) {
+        let sent = self.expect_send();
         let comes_back = match sent.sending.outgoing.then {
             Then::Forward => false,
             Then::ForwardSuccess => !success,
@@ -156,33 +180,65 @@ impl Run {
         };
         assert!(comes_back, "the host forwards this answer, and the provider is not asked");
         let state = sent.sending.state.clone().unwrap_or_default();
-        let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let response = Response::new(status, headers, body);
-        self.step = engine::resume(self.harness.provider, self.harness.call.clone(), &state, response);
+        self.step = engine::resume(self.harness.provider, self.harness.call.clone(), &state, answered);
+    }
+}
+
+/// Rows as a database gives them: columns by name and type, and each row a JSON array.
+pub fn rows(columns: &[(&str, &str)], rows: impl IntoIterator<Item = Value>) -> Rows {
+    let column =
+        |(name, type_name): &(&str, &str)| crate::Column { name: (*name).into(), type_name: (*type_name).into() };
+    let row = |row: Value| serde_json::value::to_raw_value(&row).expect("a value is JSON");
+    Rows {
+        columns: columns.iter().map(column).collect(),
+        rows: rows.into_iter().map(row).collect(),
+        affected: 0,
+        truncated: false,
     }
 }
 
 impl<'a> Sent<'a> {
+    fn request(self) -> &'a Request {
+        match &self.sending.outgoing.asked {
+            Asked::Http(request) => request,
+            other => panic!("it is no HTTP request: {other:?}"),
+        }
+    }
+
+    pub fn statement(self) -> &'a Statement {
+        match &self.sending.outgoing.asked {
+            Asked::Sql(statement) => statement,
+            other => panic!("it is no statement: {other:?}"),
+        }
+    }
+
+    pub fn command(self) -> &'a Command {
+        match &self.sending.outgoing.asked {
+            Asked::Ssh(command) => command,
+            other => panic!("it is no command: {other:?}"),
+        }
+    }
+
     pub fn method(self) -> &'a str {
-        &self.sending.outgoing.request.method
+        &self.request().method
     }
 
     /// The path's segments, not encoded.
     pub fn path(self) -> &'a [String] {
-        &self.sending.outgoing.request.path
+        &self.request().path
     }
 
     pub fn query(self) -> &'a [(String, String)] {
-        &self.sending.outgoing.request.query
+        &self.request().query
     }
 
     pub fn header(self, name: &str) -> Option<&'a str> {
-        let headers = &self.sending.outgoing.request.headers;
+        let headers = &self.request().headers;
         headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     pub fn body(self) -> &'a Body {
-        &self.sending.outgoing.request.body
+        &self.request().body
     }
 
     /// The schemes, by name.
@@ -203,7 +259,12 @@ impl<'a> Sent<'a> {
     }
 
     pub fn delay_ms(self) -> u32 {
-        self.sending.outgoing.request.delay_ms
+        self.sending.outgoing.asked.delivery().delay_ms
+    }
+
+    /// Options of delivery, by name.
+    pub fn options(self) -> &'a [(String, String)] {
+        &self.sending.outgoing.asked.delivery().options
     }
 
     /// As long as the state is that the host would keep.
@@ -213,7 +274,42 @@ impl<'a> Sent<'a> {
 
     /// The request as it goes on the wire, before the host adds origin, credential and its own headers.
     pub fn wire(self) -> Wire {
-        wire::encode(&self.sending.outgoing.request, self.files)
+        wire::encode(self.request(), self.files)
+    }
+}
+
+/// What a test may look at.
+impl Statement {
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Each as JSON text.
+    pub fn param_texts(&self) -> &[String] {
+        &self.params
+    }
+
+    pub fn row_limit(&self) -> u32 {
+        self.max_rows
+    }
+}
+
+/// What a test may look at.
+impl Command {
+    pub fn line(&self) -> &CommandLine {
+        &self.line
+    }
+
+    pub fn input(&self) -> &[u8] {
+        &self.stdin
+    }
+
+    pub fn timeout_ms(&self) -> u32 {
+        self.timeout_ms
+    }
+
+    pub fn output_limit(&self) -> u32 {
+        self.max_output
     }
 }
 

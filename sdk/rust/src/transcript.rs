@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Failure, Payload, Response};
+use crate::{Exit, Failure, Output, Payload, Response};
 
 /// As long as the host lets a state be.
 pub(crate) const MAX_STATE_BYTES: usize = 1 << 20;
@@ -118,6 +118,15 @@ enum StoredBody {
     Text(String),
 }
 
+/// What a command wrote, as the transcript keeps it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredOutput {
+    exit: Exit,
+    stdout: StoredBody,
+    stderr: StoredBody,
+    truncated: bool,
+}
+
 impl From<Response> for StoredResponse {
     fn from(response: Response) -> Self {
         let body = match response.body {
@@ -134,11 +143,45 @@ impl TryFrom<StoredResponse> for Response {
     fn try_from(stored: StoredResponse) -> Result<Self, Failure> {
         let body = match stored.body {
             StoredBody::Text(text) => Payload::Text(text),
-            StoredBody::Hex(hex) => Payload::Bytes(
-                from_hex(&hex).ok_or_else(|| Failure::internal("the bytes that the host kept are damaged"))?,
-            ),
+            hex @ StoredBody::Hex(_) => Payload::Bytes(hex.into_bytes()?),
         };
         Ok(Response::new(stored.status, stored.headers, body))
+    }
+}
+
+impl From<Output> for StoredOutput {
+    fn from(output: Output) -> Self {
+        Self {
+            exit: output.exit,
+            stdout: StoredBody::of(output.stdout),
+            stderr: StoredBody::of(output.stderr),
+            truncated: output.truncated,
+        }
+    }
+}
+
+impl TryFrom<StoredOutput> for Output {
+    type Error = Failure;
+
+    fn try_from(stored: StoredOutput) -> Result<Self, Failure> {
+        let mut output = Output::new(stored.exit, stored.stdout.into_bytes()?, stored.stderr.into_bytes()?);
+        output.truncated = stored.truncated;
+        Ok(output)
+    }
+}
+
+impl StoredBody {
+    fn of(bytes: Vec<u8>) -> Self {
+        String::from_utf8(bytes).map_or_else(|error| StoredBody::Hex(to_hex(error.as_bytes())), StoredBody::Text)
+    }
+
+    fn into_bytes(self) -> Result<Vec<u8>, Failure> {
+        match self {
+            StoredBody::Text(text) => Ok(text.into_bytes()),
+            StoredBody::Hex(hex) => {
+                from_hex(&hex).ok_or_else(|| Failure::internal("the bytes that the host kept are damaged"))
+            }
+        }
     }
 }
 

@@ -18,8 +18,17 @@ pub(crate) struct Kv {
 }
 
 impl Kv {
-    /// The program that stands beside this one.
+    /// With a connection to the upstream.
     pub(crate) fn start(upstream: SocketAddr) -> Result<Self> {
+        let kv = Self::bare()?;
+        kv.run(&["set", "BENCH_KEY", "--stdin"], "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz")?;
+        let origin = format!("http://{upstream}");
+        kv.run(&["connect", "openai", "--origin", &origin, "--bind", "key=BENCH_KEY", "--yes"], "")?;
+        Ok(kv)
+    }
+
+    /// The program that stands beside this one, with an empty vault.
+    pub(crate) fn bare() -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("kv");
         if !program.exists() {
             return Err(format!("{} is not there; build it first: cargo build", program.display()).into());
@@ -30,9 +39,6 @@ impl Kv {
         Command::new("chmod").arg("600").arg(&passphrase).status()?;
         let passphrase = passphrase.display().to_string();
         kv.run(&["init", "--passphrase-file", &passphrase, "--no-2fa", "--no-input"], "")?;
-        kv.run(&["set", "BENCH_KEY", "--stdin"], "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz")?;
-        let origin = format!("http://{upstream}");
-        kv.run(&["connect", "openai", "--origin", &origin, "--bind", "key=BENCH_KEY", "--yes"], "")?;
         Ok(kv)
     }
 
@@ -42,7 +48,7 @@ impl Kv {
         command
     }
 
-    fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
+    pub(crate) fn run(&self, arguments: &[&str], input: &str) -> Result<String> {
         use std::io::Write;
         let mut child = self
             .command()
@@ -60,6 +66,16 @@ impl Kv {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into())
         }
+    }
+
+    /// Makes a connection over the person's socket.
+    pub(crate) async fn connect(&self, connection: &Value) -> Result<()> {
+        let home = kv_api::home::Home::under(&self.directory.path().join("kv"));
+        let mut client = Client::connect(&home, Door::Human).await.map_err(text)?;
+        let mut answer =
+            client.send(Request::post("/v1/connections", connection).map_err(text)?).await.map_err(text)?;
+        while answer.next().await.map_err(text)?.is_some() {}
+        Ok(())
     }
 
     pub(crate) async fn client(&self) -> Result<Client> {
@@ -128,6 +144,30 @@ impl Asker for Typed {
         };
         let request = Request::post("/v1/call", &call).map_err(text)?.agent("bench");
         let mut answer = self.0.send(request).await.map_err(text)?;
+        while answer.next().await.map_err(text)?.is_some() {}
+        Ok(())
+    }
+}
+
+/// A typed call of any operation.
+pub(crate) struct Operation {
+    pub(crate) client: Client,
+    pub(crate) connection: &'static str,
+    pub(crate) operation: &'static str,
+    pub(crate) input: Value,
+}
+
+impl Asker for Operation {
+    async fn ask(&mut self) -> Result<()> {
+        let call = CallRequest {
+            connection: self.connection.parse()?,
+            operation: self.operation.parse()?,
+            input: self.input.clone(),
+            most: Effect::Grant,
+            attachments: Vec::new(),
+        };
+        let request = Request::post("/v1/call", &call).map_err(text)?.agent("bench");
+        let mut answer = self.client.send(request).await.map_err(text)?;
         while answer.next().await.map_err(text)?.is_some() {}
         Ok(())
     }

@@ -22,6 +22,34 @@ pub(crate) struct Figure {
     pub(crate) per_second: f64,
 }
 
+/// Figures of one load, each with its ratio to every earlier one.
+#[derive(Default)]
+pub(crate) struct Table(Vec<(String, Figure)>);
+
+impl Table {
+    pub(crate) fn add(&mut self, name: &str, figure: Figure) {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let ratios: Vec<_> = self
+            .0
+            .iter()
+            .map(|(other, base)| format!("{:.3}x {other}", micros(figure.p50) / micros(base.p50).max(0.1)))
+            .collect();
+        println!(
+            "  {name:<22} {:>9.0} {:>9.0} {:>9.0}    {}",
+            micros(figure.p50),
+            micros(figure.p99),
+            figure.per_second,
+            ratios.join(", ")
+        );
+        self.0.push((name.to_owned(), figure));
+    }
+
+    pub(crate) fn title(what: &str, callers: usize) {
+        println!("\n{what}, {callers} caller(s)");
+        println!("  {:<22} {:>9} {:>9} {:>9}    p50 to the others", "", "p50 us", "p99 us", "per s");
+    }
+}
+
 /// Something that asks, again and again, on a connection of its own.
 pub(crate) trait Asker: Send + 'static {
     fn ask(&mut self) -> impl Future<Output = Result<()>> + Send;

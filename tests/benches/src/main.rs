@@ -1,6 +1,6 @@
 //! What kv costs: the same work directly, through nginx, through the least of proxies, and through kv, in one run.
 //!
-//! `cargo run -p kv-benches` measures everything; a name (`calls`, `stream`, `step`, `redaction`, `start`) measures that
+//! `cargo run -p kv-benches` measures everything; a name (`calls`, `stream`, `step`, `redaction`, `start`, `sql`, `ssh`) measures that
 //! alone. Figures are of this machine and this moment: the ratios are what to quote. Everything stays on loopback, every
 //! loop is bounded, and every process that is started is ended.
 
@@ -9,6 +9,9 @@ mod kv;
 mod load;
 mod nginx;
 mod parts;
+mod processes;
+mod sql;
+mod ssh;
 mod stream;
 mod upstream;
 
@@ -40,6 +43,12 @@ fn main() -> Result<()> {
         }
         if wants("stream") {
             stream::run().await?;
+        }
+        if wants("sql") {
+            sql::run().await?;
+        }
+        if wants("ssh") {
+            ssh::run().await?;
         }
         Ok(())
     })

@@ -1,6 +1,7 @@
 // Uses `kv mcp` as an agent would, with the official TypeScript SDKs.
 //
 //     node client.mjs --modules NODE_MODULES --kv PATH --home KV_HOME --mode v1|legacy|auto|2026-07-28 [--expect open|locked|stopped]
+//         [--database CONNECTION] [--machine CONNECTION]
 //
 // `v1` is the package that most clients ship, @modelcontextprotocol/sdk; the other modes are @modelcontextprotocol/client,
 // which speaks both eras. It wants a vault with a connection `openai` to a service that streams an answer word by word and
@@ -13,7 +14,10 @@ import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { parseArgs } from "node:util";
 
-const CORE = ["kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_more"];
+const CORE = [
+  "kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_query", "kv_sql_exec", "kv_ssh",
+  "kv_more",
+];
 
 const { values: options } = parseArgs({
   options: {
@@ -22,6 +26,8 @@ const { values: options } = parseArgs({
     home: { type: "string" },
     mode: { type: "string" },
     expect: { type: "string", default: "open" },
+    database: { type: "string" },
+    machine: { type: "string" },
   },
 });
 const environment = { PATH: process.env.PATH ?? "", KV_HOME: options.home };
@@ -149,7 +155,32 @@ async function openVault() {
   await fails("kv_api_get", { provider: "openai", path: "/v1/models/no-such-model" }, "upstream", "yes");
   await fails("kv_api_get", { provider: "nobody", path: "/" }, "not_found", "no");
   await fails("kv_status", { surprise: 1 }, "usage", "no");
+  if (options.database) facts.rows = await database(options.database);
+  if (options.machine) facts.exit_code = await machine(options.machine);
   return facts;
+}
+
+// A table `items` of 100 rows.
+async function database(connection) {
+  const query = { connection, sql: "select id, name from items where id <= $1 order by id", params: [3] };
+  const { rows, columns } = (await call("kv_query", query)).structuredContent;
+  assert.deepEqual(rows, [[1, "item 1"], [2, "item 2"], [3, "item 3"]]);
+  assert.deepEqual(columns.map((column) => column.name), ["id", "name"]);
+  const wrong = await fails("kv_query", { ...query, sql: "select nme from items where id = $1" }, "usage", "yes");
+  assert.ok(wrong.content[0].text.includes("(SQLSTATE 42703)"));
+  await fails("kv_sql_exec", { connection, sql: "delete from items" }, "policy_denied", "no");
+  return rows.length;
+}
+
+async function machine(connection) {
+  const said = [];
+  const command = { connection, shell: "echo one; sleep 0.2; echo two; echo three >&2; exit 3" };
+  const result = await call("kv_ssh", command, { onprogress: (progress) => said.push(progress.message) });
+  const { exit_code, stdout, stderr } = result.structuredContent;
+  assert.deepEqual([result.isError, exit_code, stdout, stderr], [false, 3, "one\ntwo\n", "three\n"]);
+  // The end of a piece is held back while it could be the beginning of a secret.
+  assert.ok(said.length > 1 && said[0] && "one\n".startsWith(said[0]), "it was told as it came");
+  return exit_code;
 }
 
 async function lockedVault() {

@@ -145,7 +145,7 @@ async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
             }
             *status
         }
-        Outcome::Result => 200,
+        Outcome::Command | Outcome::Result => 200,
     };
     let mut terminal = std::io::stdout().is_terminal().then(Screen::default);
     while let Some(chunk) = answer.next().await? {

@@ -1,7 +1,7 @@
 //! `kv connection list|show|test|edit|remove`
 
 use kv_api::{Code, ConnectionDetail, ConnectionSummary, EditRequest, Edited, TestResult};
-use kv_model::{ConnectionName, OperationName, Suggestion};
+use kv_model::{ConnectionName, OperationName, PinnedKey, PinnedKeys, Suggestion};
 use serde_json::Value;
 
 use super::{Context, connect, set};
@@ -30,14 +30,8 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             set::open(context, &mut client).await?;
             let result: TestResult =
                 client.ask(Request::post(format!("/v1/connections/{}/test", parse(&name)?), &Value::Null)?).await?;
-            context.output.show(&result, |result| {
-                let time = result.duration_us as f64 / 1000.0;
-                format!("{}  answered {} in {time:.1} ms", result.operation, result.status)
-            })?;
-            if result.ok {
-                return Ok(());
-            }
-            Err(Problem::new(Code::Upstream, format!("the service answered {}", result.status)))
+            context.output.show(&result, tested)?;
+            is_good(&result)
         }
         Connection::Edit { name, settings, bindings, ca, allow, deny, accept_provider, yes } => {
             let mut change = EditRequest {
@@ -83,6 +77,41 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             context.output.show(&removed, |_| format!("removed    {name}"))
         }
     }
+}
+
+/// What a test found.
+pub(super) fn tested(result: &TestResult) -> String {
+    let time = result.duration_us as f64 / 1000.0;
+    let mut text = format!("{}  answered {} in {time:.1} ms\n", result.operation, result.status);
+    let Some(role) = &result.role else { return text };
+    let tls = role.tls.as_deref().unwrap_or("without TLS");
+    text.push_str(&format!(
+        "server     PostgreSQL {}, {}, {}\n",
+        inert(&role.server_version),
+        inert(tls),
+        inert(&role.auth)
+    ));
+    text.push_str(&format!("role       {} in database {}\n", inert(&role.role), inert(&role.database)));
+    if role.can_write.is_empty() {
+        let usually = if role.reads_by_default { ", and its sessions are read-only by default" } else { "" };
+        text.push_str(&format!("           this role can only read{usually}\n"));
+        return text;
+    }
+    text.push_str("           this role can write anyway:\n");
+    for way in &role.can_write {
+        text.push_str(&format!("           - {}\n", inert(way)));
+    }
+    text.push_str("           kv runs reads in read-only transactions; a role that cannot write is safer still:\n\n");
+    text.push_str(&inert(role.safe_role.trim_end()));
+    text.push('\n');
+    text
+}
+
+pub(super) fn is_good(result: &TestResult) -> Result<(), Problem> {
+    if result.ok {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Upstream, format!("the service answered {}", result.status)))
 }
 
 fn list(connections: &[ConnectionSummary]) -> String {
@@ -170,7 +199,10 @@ fn show(detail: &ConnectionDetail) -> String {
         text.push_str(&format!("secret     {slot}: {secret}\n"));
     }
     for (name, value) in &detail.settings {
-        text.push_str(&format!("setting    {name}: {}\n", inert(value)));
+        match (name.as_str(), PinnedKeys::parse(value)) {
+            ("host-keys", Ok(keys)) => keys.iter().for_each(|pinned| text.push_str(&pinned_line(pinned))),
+            _ => text.push_str(&format!("setting    {name}: {}\n", inert(value))),
+        }
     }
     text.push_str(&format!("created    {}\n", stamp(detail.created_ms)));
     if detail.private {
@@ -189,6 +221,16 @@ fn show(detail: &ConnectionDetail) -> String {
         }
     }
     text
+}
+
+/// A key that a server has to prove, as people compare it.
+pub(super) fn pinned_line(pinned: &PinnedKey) -> String {
+    let key = pinned.key();
+    let whose = match pinned {
+        PinnedKey::Authority(_) => "authority",
+        PinnedKey::Host(_) => "host key",
+    };
+    format!("{whose:<10} {} {}\n", key.algorithm().name(), key.fingerprint())
 }
 
 pub(super) fn parse(name: &str) -> Result<ConnectionName, Problem> {

@@ -50,8 +50,11 @@ fn topic(word: &str) -> Option<&'static str> {
         "calls" => {
             "Calls\n\n\
              kv api CONNECTION METHOD PATH    a raw request; it must be one that the provider lists\n\
-             kv call CONNECTION OPERATION     an operation with a typed input: kv operation show CONNECTION/OPERATION\n\n\
-             Both are decided, recorded and sent in the same way. The answer goes to standard output as it comes; exit 9 for a \
+             kv call CONNECTION OPERATION     an operation with a typed input: kv operation show CONNECTION/OPERATION\n\
+             kv query CONNECTION SQL          rows of a database\n\
+             kv sql CONNECTION SQL            a change to a database, looked at first\n\
+             kv ssh CONNECTION -- COMMAND     a command on a machine\n\n\
+             All are decided, recorded and sent in the same way. The answer goes to standard output as it comes; exit 9 for a \
              status from 400 on, after the body."
         }
         _ => return None,

@@ -12,11 +12,17 @@ mod mcp;
 mod operation;
 mod passwd;
 mod provider;
+mod query;
+mod rows;
 mod run;
 mod secret;
 mod set;
 mod setup;
+mod sql;
+mod ssh;
+mod statement;
 mod status;
+mod typed;
 mod unlock;
 
 use std::future::Future;
@@ -100,6 +106,9 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
         Command::Provider(verb) => wait(provider::run(context, verb)),
         Command::Call(arguments) => wait(api::call(context, arguments)),
         Command::Api(arguments) => wait(api::api(context, arguments)),
+        Command::Query(arguments) => wait(query::run(context, arguments)),
+        Command::Sql(arguments) => wait(sql::run(context, arguments)),
+        Command::Ssh(arguments) => Ok(ssh::run(context, arguments)),
         Command::Mcp(arguments) => mcp::run(context, arguments),
         Command::Daemon(verb) => daemon::run(context, verb, hooks),
         Command::Passwd(arguments) => wait(passwd::run(context, arguments)),
@@ -114,11 +123,15 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
 
 /// Runs a command's future on one thread, until it is done or interrupted.
 fn wait(work: impl Future<Output = Result<(), Problem>>) -> Result<ExitCode, Problem> {
+    wait_for(work).map(|()| ExitCode::SUCCESS)
+}
+
+fn wait_for<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Problem::failed(format!("the system refused an event loop: {error}")))?;
-    runtime.block_on(work).map(|()| ExitCode::SUCCESS)
+    runtime.block_on(work)
 }
 
 fn no_values() -> Problem {

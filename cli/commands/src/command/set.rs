@@ -24,8 +24,33 @@ pub(super) async fn run(context: &Context, arguments: Set) -> Result<(), Problem
     let mut client = context.person().await?;
     open(context, &mut client).await?;
     let value = value(context.asking, ValueSource::new(arguments.stdin, arguments.stdin_raw), name.as_str())?;
-    let stored: SetResult = client.ask(Request::post("/v1/secrets", &SetRequest { name, value })?).await?;
+    let mut request = SetRequest { name, value, allow_private: arguments.yes, alone: false };
+    let stored: SetResult = match client.ask(Request::post("/v1/secrets", &request)?).await {
+        // A connection string, whose host is a neighbour. Nothing was stored.
+        Err(problem) if problem.error().reason.as_deref() == Some("private_origin") => {
+            if !context.asking.confirm(&format!("{}. Is that meant?", problem.error().message))? {
+                return Err(Problem::failed("nothing was stored"));
+            }
+            request.allow_private = true;
+            client.ask(Request::post("/v1/secrets", &request)?).await?
+        }
+        other => other?,
+    };
     context.output.show(&stored, text)
+}
+
+/// Stores a value in passing, for a connection that is being made. Nothing follows from its name.
+pub(super) async fn store(
+    context: &Context,
+    client: &mut Client,
+    name: SecretName,
+    value: kv_api::HiddenBytes,
+) -> Result<(), Problem> {
+    let request = SetRequest { name, value, allow_private: false, alone: true };
+    let stored: SetResult = client.ask(Request::post("/v1/secrets", &request)?).await?;
+    context.output.note(&format!("stored     {} ({} bytes)", stored.secret.name, stored.secret.length));
+    stored.warnings.iter().for_each(|warning| context.output.note(&format!("warning    {}", inert(warning))));
+    Ok(())
 }
 
 /// A locked vault is opened first, when somebody is there to open it.
@@ -49,7 +74,7 @@ pub(super) fn text(stored: &SetResult) -> String {
     match &stored.connection {
         Some(connection) => {
             text.push_str(&super::connection::made(connection));
-            text.push_str("Next: kv setup claude-code\n");
+            text.push_str(&super::connect::untested(connection));
         }
         None if secret.connections.is_empty() => {
             text.push_str("Next: kv connect PROVIDER --bind SLOT=NAME, or kv run --secret NAME -- COMMAND\n")

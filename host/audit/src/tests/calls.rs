@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use kv_model::{
     CallId, Connection, ConnectionName, Digest, Effect, HttpRequest, Manifest, OperationName, Origin, Principal,
-    PrincipalName, ProviderName, RawBody, RawRequest, SecretId, SecretName, SecretRef, SlotName, Suggestion,
+    PrincipalName, ProviderName, RawBody, RawRequest, Request, SecretId, SecretName, SecretRef, SlotName, Suggestion,
 };
 use kv_policy::{Decision, Permit, Question, decide};
 
@@ -47,7 +47,7 @@ pub(super) fn question(agent: &str, effect: Effect, summary: &str, raw: RawReque
         effect,
         most: Effect::Grant,
         summary: summary.to_owned(),
-        request: HttpRequest::from_caller(raw, &PARSED, call, &[]).unwrap(),
+        request: Request::Http(HttpRequest::from_caller(raw, &PARSED, call, &[]).unwrap()),
     }
 }
 

@@ -142,6 +142,8 @@ fn record() -> impl Strategy<Value = Record> {
                 16 => VaultCreated { vault: VaultId::from_bytes(*call.as_bytes()), uid },
                 17 if uid % 2 == 0 => Attempted { what: Attempt::ALL[uid as usize % Attempt::ALL.len()], uid },
                 17 if uid % 3 == 0 => Refusal { principal, reason: Code::new("verb"), more: big },
+                17 if uid % 5 == 0 => HostKeysAsked { origin, jump: (uid % 25 == 0).then(connection), uid },
+                17 if uid % 7 == 0 => RoleExamined { connection: connection(), uid },
                 17 => return Record::Repair(Repair { segment: uid, bytes: big }),
                 18 => {
                     let reason = SegmentReason::ALL[uid as usize % SegmentReason::ALL.len()];

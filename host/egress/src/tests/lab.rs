@@ -11,7 +11,7 @@ use kv_audit::{AuditLog, Options};
 use kv_fakes::{Service, TestCa};
 use kv_model::{
     CallId, Connection, ConnectionName, CustomCa, Digest, Effect, HttpRequest, Manifest, Origin, Principal,
-    PrincipalName, ProviderName, RawBody, RawRequest, SecretName, SecretRef, SlotName, Suggestion,
+    PrincipalName, ProviderName, RawBody, RawRequest, Request, SecretName, SecretRef, SlotName, Suggestion,
 };
 use kv_policy::{Decision, Question, decide};
 use kv_vault::{KdfParams, Passphrase, SecretValue, Unlocked, Vault};
@@ -146,7 +146,7 @@ impl Lab {
             effect: request.effect(),
             most: Effect::Grant,
             summary: String::new(),
-            request,
+            request: Request::Http(request),
         };
         let Decision::Allow(permit) = decide(question) else { panic!("the lab accepts both operations") };
         let (recorded, _pending) = self.audit.record_intent(permit, NOW).await.unwrap();

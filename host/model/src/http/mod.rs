@@ -219,12 +219,7 @@ impl HttpRequest {
         };
         let listed = context.listed(&raw.method, Segments::parse(path).map_err(RequestError::Path)?)?;
         query.extend(raw.query);
-        let auth = manifest
-            .default_auth
-            .iter()
-            .filter_map(|name| manifest.auth.get_key_value(name))
-            .map(|(name, scheme)| (name.clone(), Arc::clone(scheme)))
-            .collect();
+        let auth = manifest.default_schemes();
         let body = match raw.body {
             RawBody::Empty => EncodedBody::default(),
             RawBody::Bytes { media_type, data } => {

@@ -240,6 +240,12 @@ impl Manifest {
             .collect()
     }
 
+    /// The schemes of a request that names none itself, in order.
+    pub fn default_schemes(&self) -> Vec<(SchemeName, Arc<Scheme>)> {
+        let named = |name| self.auth.get_key_value(name).map(|(name, scheme)| (name.clone(), Arc::clone(scheme)));
+        self.default_auth.iter().filter_map(named).collect()
+    }
+
     /// How grave an operation is: its own claim, and the least of every endpoint that belongs to it.
     pub fn effect_of(&self, operation: &Operation) -> Effect {
         self.endpoints

@@ -138,9 +138,7 @@ impl Document {
         if let Some(needs) = self.requires.first() {
             problems.add("requires", format!("needs a newer kv: this one does not know `{}`", needs.escape_debug()));
         }
-        if self.protocol != Protocol::Http {
-            problems.add("protocol", "this kv serves `http` only");
-        }
+        self.check_protocol(problems);
         problems.text("title", &self.title);
         problems.text("description", &self.description);
         problems.bound("origins", self.origins.len(), MAX_LIST);
@@ -160,7 +158,7 @@ impl Document {
         if settings.len() != self.settings.len() {
             problems.add("settings", "two have the same name");
         }
-        let auth = schemes(&self.auth, &slots, &settings, problems);
+        let auth = schemes(&self.auth, &slots, &settings, self.protocol, problems);
         for name in &self.default_auth {
             if !auth.contains_key(name) {
                 problems.add("default-auth", format!("no scheme is named `{name}`"));
@@ -203,6 +201,20 @@ impl Document {
     }
 }
 
+impl Document {
+    /// Endpoints are HTTP's, logins are of the others, and every origin is of the protocol.
+    fn check_protocol(&self, problems: &mut Problems) {
+        if self.protocol != Protocol::Http && !(self.endpoints.is_empty() && self.headers.is_empty()) {
+            problems.add("protocol", "endpoints and headers belong to `http`");
+        }
+        for (index, text) in self.origins.iter().enumerate() {
+            if Origin::parse(text).is_ok_and(|origin| origin.protocol() != self.protocol) {
+                problems.add(format!("origins[{index}]"), "the origin is of another protocol");
+            }
+        }
+    }
+}
+
 fn origins(texts: &[String], problems: &mut Problems) -> Vec<Origin> {
     let mut origins = Vec::new();
     for (index, text) in texts.iter().enumerate() {
@@ -237,6 +249,7 @@ fn schemes(
     documents: &BTreeMap<String, Value>,
     slots: &BTreeSet<SlotName>,
     settings: &BTreeSet<SettingName>,
+    protocol: Protocol,
     problems: &mut Problems,
 ) -> BTreeMap<SchemeName, Arc<Scheme>> {
     let mut schemes = BTreeMap::new();
@@ -263,6 +276,9 @@ fn schemes(
             for setting in template.settings().filter(|setting| !settings.contains(*setting)) {
                 problems.add(&place, format!("no setting is named `{setting}`"));
             }
+        }
+        if matches!(scheme, Scheme::Login { .. }) == (protocol == Protocol::Http) {
+            problems.add(&place, "`login` is for `sql` and `ssh`, and the others for `http`");
         }
         if let Scheme::Header { name, .. } = &scheme
             && !is_auth_header(name)

@@ -1,9 +1,9 @@
 use super::*;
 
 fn sent(request: guest::Request, delivery: types::Delivery) -> Result<(RequestParts, Delivery), StepError> {
-    match step(guest::Step::Send(guest::Send { request, delivery }))? {
-        Step::Send { request, delivery } => Ok((request, delivery)),
-        Step::Done(_) => panic!("a request became a result"),
+    match http_step(guest::Step::Send(guest::Send { request, delivery }))? {
+        Step::Send { request: Parts::Http(request), delivery } => Ok((request, delivery)),
+        other => panic!("a request became {other:?}"),
     }
 }
 
@@ -133,7 +133,7 @@ fn what_is_out_of_bounds_is_refused() {
 
 #[test]
 fn a_result_is_json_of_bounded_depth() {
-    let result = |text: &str| step(guest::Step::Done(text.into()));
+    let result = |text: &str| http_step(guest::Step::Done(text.into()));
     for good in ["null", "{\"a\":[1,\"[[[[\\\"{{\"]}", " 1 ", &format!("{}{}", "[".repeat(64), "]".repeat(64))] {
         assert!(matches!(result(good), Ok(Step::Done(text)) if text == good), "{good}");
     }
@@ -154,7 +154,7 @@ fn a_failure_is_one_whatever_its_details() {
         })
     };
     let good = from(Some("/items/0/price"), Some("card_declined"));
-    assert_eq!((good.kind, good.message.as_str()), (FailureKind::Conflict, "it is there already"));
+    assert_eq!((good.kind, good.message.as_str()), (FailureKind::Conflict, "it is there\n  | already"));
     assert_eq!((good.field.as_deref(), good.code.as_deref()), (Some("/items/0/price"), Some("card_declined")));
     assert_eq!(good.retry_after_ms, Some(5));
     for bad in ["amount", "/a\u{1b}[1m", "/a\u{202e}", &format!("/{}", "a".repeat(256))] {

@@ -128,7 +128,7 @@ fn exports(error: &LoadError, export: &str) -> bool {
 fn plain_failure() -> Failure {
     Failure {
         kind: FailureKind::NotFound,
-        message: "[31mno such thing[0m".into(),
+        message: "[31mno such\n  | thing[0m".into(),
         field: None,
         code: None,
         retry_after_ms: Some(86_400_000),

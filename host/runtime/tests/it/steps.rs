@@ -1,6 +1,6 @@
 //! Steps of guests that mean well: what goes in, what comes out, and what stays.
 
-use kv_model::{Attachment, HttpResponse, Payload, Step};
+use kv_model::{Attachment, HttpResponse, Payload, Response, Step};
 use kv_runtime::{Budget, Provider, Runtime, StepError};
 
 use crate::guest::{self, call};
@@ -66,7 +66,8 @@ fn a_call_reaches_the_guest() {
 fn a_response_reaches_the_guest() {
     let at = |offset: u32| format!("(i32.load (i32.add (local.get $in) (i32.const {offset})))");
     let text = |body: Payload, result: String| {
-        let response = HttpResponse { status: 409, headers: vec![("etag".into(), "\"e\"".into())], body };
+        let response =
+            Response::Http(HttpResponse { status: 409, headers: vec![("etag".into(), "\"e\"".into())], body });
         done(load("unreachable", &result).resume(&call(), "\"state\"", &response, Budget::Inline))
     };
     let field = |offset| format!("(call $done {} {})", at(offset), at(offset + 4));
@@ -86,7 +87,8 @@ fn each_step_has_an_instance_of_its_own() {
          (call $done (i32.add (i32.const 512) (global.get $steps)) (i32.const 1))",
         "(call $done (i32.add (i32.const 512) (global.get $steps)) (i32.const 1))",
     );
-    let response = HttpResponse { status: 200, headers: Vec::new(), body: Payload::Text(String::new()) };
+    let response =
+        Response::Http(HttpResponse { status: 200, headers: Vec::new(), body: Payload::Text(String::new()) });
     for _ in 0..3 {
         assert_eq!(done(provider.start(&call(), Budget::Inline)), "1");
         assert_eq!(done(provider.resume(&call(), "", &response, Budget::Inline)), "0");

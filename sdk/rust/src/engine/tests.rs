@@ -1,7 +1,10 @@
+mod protocols;
+
 use std::cell::Cell;
 
+use crate::asked::Answered;
 use crate::test::Harness;
-use crate::{Effect, Failure, FailureKind, Io, Page, Payload, Provider, Reply, Request, Response, json};
+use crate::{Effect, Failure, FailureKind, Io, Page, Payload, Protocol, Provider, Reply, Request, Response, json};
 
 #[kv_sdk::input]
 struct Lines {
@@ -86,8 +89,8 @@ fn failure(response: &Response) -> Failure {
 }
 
 static PROVIDER: Provider = Provider {
+    protocol: Protocol::Http { failure },
     auth: &["bearer"],
-    failure,
     operations: &[
         <lines as crate::__private::Described>::OPERATION,
         <twice as crate::__private::Described>::OPERATION,
@@ -209,7 +212,7 @@ fn a_state_over_the_limit_is_an_internal_failure() {
 #[test]
 fn a_damaged_state_is_an_internal_failure() {
     let call = crate::Call { operation: "lines".into(), input: r#"{"count":1}"#.into(), ..Default::default() };
-    let response = || Response::new(200, Vec::new(), Payload::Text(String::new()));
+    let response = || Answered::Http(Response::new(200, Vec::new(), Payload::Text(String::new())));
     for state in ["", "{}", "[]", r#"{"entries":[[1,{"Ok":1}]],"asked":2}"#, r#"{"entries":[],"asked":2}"#] {
         assert_eq!(
             super::resume(&PROVIDER, call.clone(), state, response()).unwrap_err().kind,

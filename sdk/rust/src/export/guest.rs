@@ -1,26 +1,16 @@
-//! Generated types in, our types on, generated types out.
+//! Generated types in, our types on, generated types out: what the worlds share. Each world's own are in a file of its
+//! name.
 
-use super::bindings::exports::kv::provider::http as wire;
-use super::bindings::kv::provider::types;
-use crate::engine::{self, Outgoing, Sending, Step, Then};
-use crate::{Attachment, Body, Call, Effect, Failure, FailureKind, Part, PartContent, Payload, Provider, Response};
+pub mod http;
+pub mod sql;
+pub mod ssh;
 
-#[doc(hidden)]
-pub fn guest_start(provider: &'static Provider, call: wire::Call) -> Result<wire::Step, wire::Failure> {
-    engine::start(provider, call_in(call)).map(step_out).map_err(failure_out)
-}
+use super::bindings::http::kv::provider::types;
+use crate::delivery::Delivery;
+use crate::engine::Then;
+use crate::{Attachment, Call, Effect, Failure, FailureKind};
 
-#[doc(hidden)]
-pub fn guest_resume(
-    provider: &'static Provider,
-    call: wire::Call,
-    state: String,
-    response: wire::Response,
-) -> Result<wire::Step, wire::Failure> {
-    engine::resume(provider, call_in(call), &state, response_in(response)).map(step_out).map_err(failure_out)
-}
-
-fn call_in(call: wire::Call) -> Call {
+fn call_in(call: types::Call) -> Call {
     let attachment = |a: types::Attachment| Attachment { name: a.name, media_type: a.media_type, size: a.size };
     Call {
         id: call.id,
@@ -33,66 +23,27 @@ fn call_in(call: wire::Call) -> Call {
     }
 }
 
-fn response_in(response: wire::Response) -> Response {
-    let body = match response.body {
-        wire::Payload::Text(text) => Payload::Text(text),
-        wire::Payload::Bytes(bytes) => Payload::Bytes(bytes),
-    };
-    Response::new(response.status, response.headers, body)
-}
-
-fn step_out(step: Step) -> wire::Step {
-    match step {
-        Step::Done(text) => wire::Step::Done(text),
-        Step::Send(sending) => wire::Step::Send(send_out(*sending)),
-    }
-}
-
-fn send_out(Sending { outgoing, state }: Sending) -> wire::Send {
-    let Outgoing { request, auth, effect, summary, repeatable, then, digest: _ } = outgoing;
+fn delivery_out(
+    delivery: Delivery,
+    effect: Effect,
+    summary: String,
+    repeatable: bool,
+    then: Then,
+    state: Option<String>,
+) -> types::Delivery {
     let state = state.unwrap_or_default();
-    wire::Send {
-        request: wire::Request {
-            method: request.method,
-            path: request.path,
-            query: request.query,
-            headers: request.headers,
-            body: body_out(request.body),
-            auth,
+    types::Delivery {
+        effect: effect_out(effect),
+        summary,
+        repeatable,
+        delay_ms: delivery.delay_ms,
+        then: match then {
+            Then::Forward => types::Next::Forward,
+            Then::ForwardSuccess => types::Next::ForwardSuccess(state),
+            Then::Resume => types::Next::Resume(state),
         },
-        delivery: types::Delivery {
-            effect: effect_out(effect),
-            summary,
-            repeatable,
-            delay_ms: request.delay_ms,
-            then: match then {
-                Then::Forward => types::Next::Forward,
-                Then::ForwardSuccess => types::Next::ForwardSuccess(state),
-                Then::Resume => types::Next::Resume(state),
-            },
-            options: request.options,
-        },
+        options: delivery.options,
     }
-}
-
-fn body_out(body: Body) -> wire::Body {
-    match body {
-        Body::Attachment(name) => wire::Body::Attachment(name),
-        Body::Bytes { media_type, data } => wire::Body::Bytes(wire::BytesBody { media_type, data }),
-        Body::Empty => wire::Body::Empty,
-        Body::Form(form) => wire::Body::Form(form.into_iter().collect()),
-        Body::Json(text) => wire::Body::Json(text),
-        Body::Multipart(multipart) => wire::Body::Multipart(multipart.into_parts().into_iter().map(part_out).collect()),
-    }
-}
-
-fn part_out(part: Part) -> wire::Part {
-    let content = match part.content {
-        PartContent::Attachment(name) => wire::PartContent::Attachment(name),
-        PartContent::Bytes { media_type, data } => wire::PartContent::Bytes(wire::BytesBody { media_type, data }),
-        PartContent::Text(text) => wire::PartContent::Text(text),
-    };
-    wire::Part { name: part.name, filename: part.filename, content }
 }
 
 fn effect_out(effect: Effect) -> types::Effect {
@@ -104,7 +55,7 @@ fn effect_out(effect: Effect) -> types::Effect {
     }
 }
 
-fn failure_out(failure: Failure) -> wire::Failure {
+fn failure_out(failure: Failure) -> types::Failure {
     let kind = match failure.kind {
         FailureKind::Conflict => types::FailureKind::Conflict,
         FailureKind::Forbidden => types::FailureKind::Forbidden,
@@ -116,7 +67,7 @@ fn failure_out(failure: Failure) -> wire::Failure {
         FailureKind::Unavailable => types::FailureKind::Unavailable,
         FailureKind::Upstream => types::FailureKind::Upstream,
     };
-    wire::Failure {
+    types::Failure {
         kind,
         message: failure.message,
         field: failure.field,

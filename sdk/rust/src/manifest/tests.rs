@@ -1,6 +1,6 @@
 use super::*;
 use crate::__private::Described;
-use crate::{Failure, Io, Reply, Request, Response};
+use crate::{Failure, Io, Protocol, Reply, Request, Response, SqlError, Statement};
 
 #[kv_sdk::input]
 #[allow(dead_code, reason = "only its schema is of interest")]
@@ -27,7 +27,13 @@ fn failure(response: &Response) -> Failure {
 }
 
 fn provider(manifest: &'static [&'static str]) -> Provider {
-    Provider { auth: &["key"], failure, operations: &[<pay as Described>::OPERATION], manifest, version: "1.2.3" }
+    Provider {
+        protocol: Protocol::Http { failure },
+        auth: &["key"],
+        operations: &[<pay as Described>::OPERATION],
+        manifest,
+        version: "1.2.3",
+    }
 }
 
 #[test]
@@ -95,4 +101,30 @@ fn a_fact_points_at_something() {
     {
         assert_eq!(points_into(&schema, pointer), fine, "{pointer}");
     }
+}
+
+/// Count.
+#[kv_sdk::operation(name = "count", effect = Read, suggest = Allow)]
+async fn count(io: &Io) -> Result<Reply, Failure> {
+    io.forward_success(Statement::read("select count(*) from t")).await
+}
+
+#[test]
+fn a_database_has_no_endpoints() {
+    fn refused(error: &SqlError) -> Failure {
+        Failure::internal(error.message.clone())
+    }
+    const LOGIN: &str = "name = \"db\"\norigins = []\n[auth.login]\ntype = \"login\"\nuser = \"{setting:user}\"\n";
+    let database = |operations| Provider {
+        protocol: Protocol::Sql { failure: refused },
+        auth: &["login"],
+        operations,
+        manifest: &[LOGIN],
+        version: "1.2.3",
+    };
+    let manifest: Value = serde_json::from_str(&build(&database(&[<count as Described>::OPERATION])).unwrap()).unwrap();
+    assert_eq!((&manifest["protocol"], manifest.get("endpoints")), (&json!("sql"), None));
+    assert_eq!(manifest["operations"][0]["title"], "Count");
+    let problems = build(&database(&[<pay as Described>::OPERATION])).unwrap_err().to_string();
+    assert!(problems.contains("bills.pay: it has an endpoint"), "{problems}");
 }

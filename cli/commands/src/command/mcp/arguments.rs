@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::link::Draft;
+use super::servers::Done;
 use crate::command::{api, connection, operation};
 use crate::problem::Problem;
 
@@ -92,6 +93,14 @@ pub(super) struct Call {
     /// The connection, for what comes back.
     pub(super) from: String,
     pub(super) draft: Draft,
+    pub(super) wanted: Wanted,
+}
+
+/// What its tool is made for.
+pub(super) enum Wanted {
+    Anything,
+    Command,
+    Rows { sql: String, done: Done },
 }
 
 pub(super) fn read<T: DeserializeOwned>(tool: &str, arguments: JsonObject) -> Result<T, Problem> {
@@ -134,7 +143,8 @@ fn typed(name: &str, input: JsonObject, most: Effect, files: Vec<AttachedFile>) 
     let from = connection.to_string();
     let call = CallRequest { connection, operation, input: Value::Object(input), most, attachments };
     let contents: Vec<Bytes> = contents;
-    Ok(Call { from, draft: Draft::post("/v1/call", &call, most == Effect::Read)?.followed_by(&contents) })
+    let draft = Draft::post("/v1/call", &call, most == Effect::Read)?.followed_by(&contents);
+    Ok(Call { from, draft, wanted: Wanted::Anything })
 }
 
 /// A typed call of an operation that has a tool of its own.
@@ -146,7 +156,8 @@ pub(super) fn own_tool(
 ) -> Result<Call, Problem> {
     let from = connection.to_string();
     let call = CallRequest { connection, operation, input: Value::Object(input), most, attachments: Vec::new() };
-    Ok(Call { from, draft: Draft::post("/v1/call", &call, most == Effect::Read)? })
+    let draft = Draft::post("/v1/call", &call, most == Effect::Read)?;
+    Ok(Call { from, draft, wanted: Wanted::Anything })
 }
 
 impl ApiGet {
@@ -197,7 +208,8 @@ fn raw(
         body,
         most,
     };
-    Ok(Call { from: provider, draft: Draft::post("/v1/api", &call, most == Effect::Read)? })
+    let draft = Draft::post("/v1/api", &call, most == Effect::Read)?;
+    Ok(Call { from: provider, draft, wanted: Wanted::Anything })
 }
 
 /// Query parameters: a list gives its name several times.

@@ -44,14 +44,18 @@ pub(super) fn sent(sent: Sent) -> &'static str {
     }
 }
 
-fn text(error: &ApiError, next: &[String]) -> String {
+/// What a problem says, as lines for a model. What was sent stands in the first: a message may go on with a piece of the
+/// caller's statement and a mark under it.
+pub(super) fn text(error: &ApiError, next: &[String]) -> String {
     let sent = match error.sent {
         Sent::No if error.message.contains("nothing was sent") => "",
         Sent::No => "; nothing was sent",
         Sent::Unknown => "; it is unknown whether the service acted on it",
         Sent::Yes => "; the request had been sent",
     };
-    let mut text = format!("error: {}{sent}", inert(&error.message));
+    let message = inert(&error.message);
+    let (first, rest) = message.split_at(message.find('\n').unwrap_or(message.len()));
+    let mut text = format!("error: {first}{sent}{rest}");
     let violations = error.details.as_ref().and_then(|details| details["violations"].as_array());
     for violation in violations.into_iter().flatten().skip(1) {
         let (pointer, message) = (violation["pointer"].as_str(), violation["message"].as_str());
@@ -67,6 +71,9 @@ fn text(error: &ApiError, next: &[String]) -> String {
 /// agent to ask.
 pub(super) fn for_agent(next: &str) -> String {
     let listed = next.strip_prefix("listed is: ").unwrap_or(next);
+    if next.starts_with("a statement that writes is the operation `execute`") {
+        return "a statement that writes goes through kv_sql_exec".to_owned();
+    }
     if let Some(operation) = listed.strip_prefix("kv operation show ") {
         return format!("there is the operation {operation}: kv_search shows its input");
     }

@@ -7,13 +7,18 @@
 //! Begin with [`server`] (what the client sees), then [`link`] (the daemon) and [`reply`] (what comes back).
 
 mod arguments;
+mod body;
+mod command;
 mod fault;
 mod link;
 mod message;
 mod operations;
 mod progress;
 mod reply;
+mod rows;
 mod server;
+mod servers;
+mod shown;
 mod store;
 mod stream;
 mod tools;

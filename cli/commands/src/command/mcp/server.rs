@@ -19,14 +19,18 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
-use super::arguments::{Api, ApiGet, Call, List, More, Nothing, ReadOperation, Search, WriteOperation, own_tool, read};
+use super::arguments::{
+    Api, ApiGet, Call, List, More, Nothing, ReadOperation, Search, Wanted, WriteOperation, own_tool, read,
+};
 use super::link::Link;
 use super::operations::OwnTools;
 use super::progress::Progress;
-use super::reply;
+use super::servers::{Query, SqlExec, Ssh};
 use super::store::Store;
 use super::tools::{Core, INSTRUCTIONS, Selection};
 use super::{arguments, fault};
+use super::{command, reply, rows};
+use crate::client::Outcome;
 use crate::command::connection;
 use crate::problem::Problem;
 
@@ -76,6 +80,9 @@ impl Server {
             }
             Core::Api => read::<Api>(name, arguments)?.call()?,
             Core::ApiGet => read::<ApiGet>(name, arguments)?.call()?,
+            Core::Query => read::<Query>(name, arguments)?.call()?,
+            Core::SqlExec => read::<SqlExec>(name, arguments)?.call()?,
+            Core::Ssh => read::<Ssh>(name, arguments)?.call()?,
             Core::Read => read::<ReadOperation>(name, arguments)?.call()?,
             Core::Write => write_call(read(name, arguments)?).await?,
         };
@@ -83,9 +90,32 @@ impl Server {
     }
 
     async fn carry_out(&self, call: Call, progress: &mut Progress) -> Result<CallToolResult, Problem> {
-        let leased = self.link.send(&call.draft).await?;
-        let collected = reply::collect(leased, &call.from, &self.store, progress).await?;
-        reply::result(&call.from, collected, &self.store)
+        let Call { from, draft, wanted } = call;
+        let leased = match self.link.send(&draft).await {
+            Ok(leased) => leased,
+            Err(problem) => return Err(self.told(problem, &from, &wanted).await),
+        };
+        if leased.answer.outcome == Outcome::Command {
+            let ran = command::collect(leased, &from, &self.store, progress).await?;
+            return Ok(command::result(&from, ran));
+        }
+        let collected = reply::collect(leased, &from, &self.store, progress).await?;
+        match wanted {
+            Wanted::Rows { done, .. } => rows::result(&from, collected, done, &self.store),
+            Wanted::Anything | Wanted::Command => reply::result(&from, collected, &self.store),
+        }
+    }
+
+    /// A refusal in the terms of the tool that was used. Only where something is wrong already is there a second look at
+    /// what the connection is; that may fail, and then the first word stands.
+    async fn told(&self, problem: Problem, from: &str, wanted: &Wanted) -> Problem {
+        if wanted.may_be_elsewhere(&problem) {
+            let known: Vec<ConnectionSummary> = self.link.ask("/v1/connections").await.unwrap_or_default();
+            if let Some(elsewhere) = wanted.elsewhere(from, &known) {
+                return elsewhere;
+            }
+        }
+        wanted.explained(problem)
     }
 
     /// An answer even where there is no daemon: that is what is asked.

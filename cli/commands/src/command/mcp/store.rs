@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::shown::Shown;
 use crate::problem::Problem;
 
 /// As many files as are kept; the oldest goes first.
@@ -39,8 +40,7 @@ pub(super) struct Stored {
     pub(super) size: u64,
     /// The connection that the data came from.
     pub(super) from: String,
-    /// It may be read on as text.
-    text: bool,
+    pub(super) shown: Shown,
 }
 
 /// A file that is being written. Dropped before it is kept, it is removed.
@@ -80,11 +80,11 @@ impl Store {
     }
 
     /// Keeps a written file, and lets the oldest go where there are too many.
-    pub(super) fn keep(&self, mut draft: Draft, from: &str, text: bool) -> Result<Arc<Stored>, Problem> {
+    pub(super) fn keep(&self, mut draft: Draft, from: &str, shown: Shown) -> Result<Arc<Stored>, Problem> {
         draft.file.flush().map_err(|error| failed(&draft.path, &error))?;
         draft.kept = true;
         let stored =
-            Arc::new(Stored { id: draft.id, path: draft.path.clone(), size: draft.size, from: from.to_owned(), text });
+            Arc::new(Stored { id: draft.id, path: draft.path.clone(), size: draft.size, from: from.to_owned(), shown });
         let mut state = self.lock();
         state.kept.push_back(Arc::clone(&stored));
         while state.kept.len() > MAX_FILES
@@ -112,7 +112,7 @@ impl Store {
             .lock()
             .kept
             .iter()
-            .find(|kept| kept.id == id && kept.text && at < kept.size)
+            .find(|kept| kept.id == id && kept.shown != Shown::Bytes && at < kept.size)
             .cloned()
             .ok_or_else(unknown)?;
         let mut bytes = Vec::new();
@@ -120,12 +120,8 @@ impl Store {
         file.seek(SeekFrom::Start(at)).map_err(|error| failed(&stored.path, &error))?;
         file.take(most as u64).read_to_end(&mut bytes).map_err(|error| failed(&stored.path, &error))?;
         let text = beginning(&bytes).ok_or_else(unknown)?;
-        Ok(Page {
-            from: stored.from.clone(),
-            text: text.to_owned(),
-            next: stored.cursor(at + text.len() as u64),
-            size: stored.size,
-        })
+        let (piece, text) = stored.shown.fit(text, most);
+        Ok(Page { from: stored.from.clone(), text, next: stored.cursor(at + piece.len() as u64), size: stored.size })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -145,7 +141,7 @@ impl Drop for Store {
 impl Stored {
     /// Where to read on, unless that is the end.
     pub(super) fn cursor(&self, at: u64) -> Option<String> {
-        (self.text && at < self.size).then(|| format!("{}.{at}", self.id))
+        (self.shown != Shown::Bytes && at < self.size).then(|| format!("{}.{at}", self.id))
     }
 }
 

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use crate::command::operation;
 use crate::problem::Problem;
 
-pub(super) const INSTRUCTIONS: &str = "kv calls services (OpenAI, Stripe and others) with credentials that it keeps. \
-Use these tools whenever a task needs such a service: the key is added on the way and you never need it, so do not ask for keys, \
+pub(super) const INSTRUCTIONS: &str = "kv calls services (OpenAI, Stripe and others), queries PostgreSQL databases and runs \
+commands on machines over SSH, with credentials that it keeps. \
+Use these tools whenever a task needs one of them: the key is added on the way and you never need it, so do not ask for keys, \
 look for them in files or the environment, or put them into requests. \
 Begin with kv_list, or kv_search for one operation. \
 If kv is locked or not running, ask the person to run `kv unlock`, then repeat the call. \
@@ -25,8 +26,11 @@ pub(super) enum Core {
     ApiGet,
     List,
     More,
+    Query,
     Read,
     Search,
+    SqlExec,
+    Ssh,
     Status,
     Write,
 }
@@ -45,8 +49,19 @@ pub(super) enum Selection {
 
 impl Core {
     /// In the order in which they are listed.
-    pub(super) const ALL: [Core; 8] =
-        [Core::Status, Core::List, Core::Search, Core::Read, Core::Write, Core::Api, Core::ApiGet, Core::More];
+    pub(super) const ALL: [Core; 11] = [
+        Core::Status,
+        Core::List,
+        Core::Search,
+        Core::Read,
+        Core::Write,
+        Core::Api,
+        Core::ApiGet,
+        Core::Query,
+        Core::SqlExec,
+        Core::Ssh,
+        Core::More,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -54,8 +69,11 @@ impl Core {
             Core::ApiGet => "kv_api_get",
             Core::List => "kv_list",
             Core::More => "kv_more",
+            Core::Query => "kv_query",
             Core::Read => "kv_read",
             Core::Search => "kv_search",
+            Core::SqlExec => "kv_sql_exec",
+            Core::Ssh => "kv_ssh",
             Core::Status => "kv_status",
             Core::Write => "kv_write",
         }
@@ -71,8 +89,11 @@ impl Core {
             Core::ApiGet => "HTTP GET from a service",
             Core::List => "List connections and operations",
             Core::More => "Continue a long answer",
+            Core::Query => "SQL query of a database",
             Core::Read => "Run a reading operation",
             Core::Search => "Search operations",
+            Core::SqlExec => "SQL change in a database",
+            Core::Ssh => "Command on a machine over SSH",
             Core::Status => "Status of kv",
             Core::Write => "Run an operation that changes something",
         }
@@ -92,9 +113,20 @@ impl Core {
                  With `connection`, list its operations. Never shows keys."
             }
             Core::More => "Get the next part of an answer that was too long, by the cursor that came with it.",
+            Core::Query => {
+                "Read rows from a PostgreSQL database with one SQL statement (select, explain, show), in a read-only \
+                 transaction that is rolled back. Tables and columns: CONNECTION/tables and CONNECTION/describe with kv_read."
+            }
             Core::Read => "Run an operation whose effect is `read`, such as openai/models.list. Others are refused.",
             Core::Search => {
                 "Find operations of the connected services by words, with their input schemas. Gives the best three."
+            }
+            Core::SqlExec => {
+                "Change a PostgreSQL database with one SQL statement: insert, update, delete, create table and so on. \
+                 It is committed unless it changes too many rows. `preview` tries it and rolls it back."
+            }
+            Core::Ssh => {
+                "Run a command on a remote server over SSH and get its exit code, stdout and stderr. It may change the server."
             }
             Core::Status => "Whether kv runs and its vault is open, and what a person has to do if not.",
             Core::Write => {
@@ -111,6 +143,8 @@ impl Core {
         let path = json!({ "type": "string", "description": "such as /v1/models" });
         let query = json!({ "type": "object", "description": "names to text, numbers or lists" });
         let headers = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+        let sql = json!({ "type": "string", "description": "one statement, values as $1, $2" });
+        let params = json!({ "type": "array", "description": "for $1, $2; numbers over 2^53 as text" });
         match self {
             Core::Api => strict(
                 json!({
@@ -130,10 +164,38 @@ impl Core {
             ),
             Core::List => strict(json!({ "connection": { "type": "string" } }), &[]),
             Core::More => strict(json!({ "cursor": { "type": "string" } }), &["cursor"]),
+            Core::Query => strict(
+                json!({
+                    "connection": { "type": "string" }, "sql": sql, "params": params,
+                    "max_rows": { "type": "integer", "minimum": 1, "maximum": 10000, "default": 1000 }
+                }),
+                &["connection", "sql"],
+            ),
             Core::Read => strict(json!({ "operation": operation, "input": input }), &["operation"]),
             Core::Search => strict(
                 json!({ "query": { "type": "string" }, "limit": { "type": "integer", "minimum": 1, "maximum": 20, "default": 3 } }),
                 &["query"],
+            ),
+            Core::SqlExec => strict(
+                json!({
+                    "connection": { "type": "string" }, "sql": sql, "params": params,
+                    "max_changes": { "type": "integer", "minimum": 0, "default": 1000, "description": "rows; over it nothing changes" },
+                    "preview": { "type": "boolean", "default": false }
+                }),
+                &["connection", "sql"],
+            ),
+            Core::Ssh => strict(
+                json!({
+                    "connection": { "type": "string" },
+                    "argv": {
+                        "type": "array", "items": { "type": "string" }, "minItems": 1,
+                        "description": "program and arguments, each passed on as it is"
+                    },
+                    "shell": { "type": "string", "description": "in place of argv: text for the shell, with pipes and globs" },
+                    "stdin": { "type": "string" },
+                    "timeout_seconds": { "type": "integer", "minimum": 1, "maximum": 600, "default": 60 }
+                }),
+                &["connection"],
             ),
             Core::Status => strict(json!({}), &[]),
             Core::Write => strict(
@@ -161,6 +223,29 @@ impl Core {
             Core::More => json!({ "type": "object", "properties": {
                 "from": { "type": "string" }, "text": { "type": "string" }, "cursor": { "type": "string" }
             } }),
+            Core::Query | Core::SqlExec => outcome(json!({
+                "from": { "type": "string" },
+                "columns": { "type": "array", "description": "name and type" },
+                "rows": { "type": "array", "items": { "type": "array" } },
+                "row_count": { "type": "integer" },
+                "affected": { "type": "integer" },
+                "truncated": { "type": "boolean" },
+                "cursor": { "type": "string" },
+                "file": { "type": "string" }
+            })),
+            Core::Ssh => outcome(json!({
+                "from": { "type": "string" },
+                "exit_code": { "type": "integer" },
+                "signal": { "type": "string" },
+                "timed_out": { "type": "boolean" },
+                "stdout": { "type": "string" },
+                "stderr": { "type": "string" },
+                "truncated": { "type": "boolean" },
+                "cursor": { "type": "string", "description": "of stdout" },
+                "file": { "type": "string" },
+                "stderr_cursor": { "type": "string" },
+                "stderr_file": { "type": "string" }
+            })),
             Core::Search => {
                 json!({ "type": "object", "properties": { "operations": { "type": "array", "items": { "type": "object" } } } })
             }
@@ -175,11 +260,15 @@ impl Core {
         let hints = ToolAnnotations::new();
         match self {
             // The same read again changes nothing more; the world that it reads is a service's.
-            Core::ApiGet | Core::Read => hints.read_only(true).destructive(false).idempotent(true).open_world(true),
+            Core::ApiGet | Core::Query | Core::Read => {
+                hints.read_only(true).destructive(false).idempotent(true).open_world(true)
+            }
             Core::List | Core::More | Core::Search | Core::Status => {
                 hints.read_only(true).destructive(false).idempotent(true).open_world(false)
             }
-            Core::Api | Core::Write => hints.read_only(false).destructive(true).idempotent(false).open_world(true),
+            Core::Api | Core::SqlExec | Core::Ssh | Core::Write => {
+                hints.read_only(false).destructive(true).idempotent(false).open_world(true)
+            }
         }
     }
 
@@ -231,17 +320,22 @@ impl Selection {
 
 /// What every tool that calls a service gives back: the answer, or an error.
 pub(super) fn answer_schema() -> Value {
+    outcome(json!({
+        "from": { "type": "string", "description": "connection that the data came from" },
+        "status": { "type": "integer" },
+        "headers": { "type": "object" },
+        "body": { "description": "JSON" },
+        "text": { "type": "string" },
+        "cursor": { "type": "string" },
+        "file": { "type": "string" }
+    }))
+}
+
+/// Something that came from a connection, or an error.
+fn outcome(properties: Value) -> Value {
     json!({
         "type": "object",
-        "properties": {
-            "from": { "type": "string", "description": "connection that the data came from" },
-            "status": { "type": "integer" },
-            "headers": { "type": "object" },
-            "body": { "description": "JSON" },
-            "text": { "type": "string" },
-            "cursor": { "type": "string" },
-            "file": { "type": "string" }
-        },
+        "properties": properties,
         "anyOf": [{ "required": ["from"] }, { "required": ["code"] }]
     })
 }

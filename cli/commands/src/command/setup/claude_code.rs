@@ -17,11 +17,15 @@ const BEGIN: &str = "<!-- kv:begin -->";
 const END: &str = "<!-- kv:end -->";
 /// How the rules about kv's own files end.
 const OWN: &str = "/kv/**)";
+/// Where keys and passwords usually lie in the clear: of services, of machines, of databases.
+const PLAIN_KEYS: [&str; 4] = ["Read(./.env)", "Read(./.env.*)", "Read(~/.ssh/id_*)", "Read(~/.pgpass)"];
 const INSTRUCTIONS: &str = "\
 ## Credentials
 
-Services that need a key are reached through kv, which has the keys: use its tools (`kv_list`, `kv_search`, `kv_read`,
-`kv_write`, `kv_api`) or `kv api CONNECTION METHOD PATH`. Do not ask for keys, look for them in files, or put them into
+Services, databases and machines that need a key or a password are reached through kv, which has them: use its tools
+(`kv_list`, `kv_search`, `kv_read`, `kv_write`, `kv_api`; `kv_query` and `kv_sql_exec` for PostgreSQL; `kv_ssh` for commands
+on machines) or `kv api CONNECTION METHOD PATH`, `kv query CONNECTION SQL`, `kv ssh CONNECTION -- COMMAND`. Do not ask for
+keys or passwords, look for them in files, or put them into
 commands. When kv says that it is locked or refuses, tell the person what it said and what it names as the next step.";
 
 /// Where Claude Code keeps its files.
@@ -114,7 +118,7 @@ impl Places {
         Ok(Change::new(&self.settings, before, root.to_string()))
     }
 
-    /// Takes away the rules that only kv writes. Those about `.env` files stay: they are good without kv, and may have
+    /// Takes away the rules that only kv writes. Those about plain keys stay: they are good without kv, and may have
     /// been there before.
     fn remove_rules(&self, kv: &Home) -> Result<Change, Problem> {
         let before = read(&self.settings)?;
@@ -179,7 +183,7 @@ fn is_ours(entry: &Value) -> bool {
 }
 
 fn rules(kv: &Home) -> Vec<String> {
-    let mut rules: Vec<_> = ["Read(./.env)", "Read(./.env.*)"].map(str::to_owned).into();
+    let mut rules: Vec<_> = PLAIN_KEYS.map(str::to_owned).into();
     // `//` begins an absolute path in these rules.
     for directory in [&kv.data, &kv.state] {
         let rule = format!("Read(/{}/**)", directory.display());

@@ -174,6 +174,16 @@ pub(super) fn streamed(media_type: &str, mut chunks: mpsc::UnboundedReceiver<Byt
     Told::Reply(head(200, media_type).body(BodyExt::boxed(StreamBody::new(frames))).unwrap())
 }
 
+/// What a command writes, as the test sends it.
+pub(super) fn command(mut lines: mpsc::UnboundedReceiver<Bytes>) -> Told {
+    let stream = futures_util::stream::poll_fn(move |context| lines.poll_recv(context));
+    let frames = futures_util::StreamExt::map(stream, |line| Ok::<_, Infallible>(Frame::data(line)));
+    let head = Response::builder()
+        .header(wire::OUTCOME_HEADER, wire::OUTCOME_COMMAND)
+        .header(wire::CALL_HEADER, "0123456789abcdef0123456789abcdef");
+    Told::Reply(head.body(BodyExt::boxed(StreamBody::new(frames))).unwrap())
+}
+
 fn head(status: u16, media_type: &str) -> hyper::http::response::Builder {
     let headers = json!([["content-type", media_type], ["x-request-id", "req_1"], ["set-cookie", "no"]]);
     Response::builder()

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::fault;
 use super::super::operations::{hashed_name, plain_name};
+use super::super::shown::Shown;
 use super::super::store::Store;
 use super::super::tools::{Core, INSTRUCTIONS, Selection};
 
@@ -36,11 +37,11 @@ fn every_tool_is_fully_and_truthfully_described() {
         );
         assert_eq!(tool["inputSchema"]["additionalProperties"], false, "{name}");
         assert_eq!(tool["outputSchema"]["type"], "object", "{name}");
-        let writes = ["kv_api", "kv_write"].contains(&name);
+        let writes = ["kv_api", "kv_sql_exec", "kv_ssh", "kv_write"].contains(&name);
         assert_eq!(tool["annotations"]["readOnlyHint"], !writes, "{name}");
         assert_eq!(tool["annotations"]["destructiveHint"], writes, "{name}");
         assert_eq!(tool["annotations"]["idempotentHint"], !writes, "{name}");
-        let outside = writes || ["kv_api_get", "kv_read"].contains(&name);
+        let outside = writes || ["kv_api_get", "kv_query", "kv_read"].contains(&name);
         assert_eq!(tool["annotations"]["openWorldHint"], outside, "{name}");
     }
 }
@@ -105,6 +106,18 @@ fn errors_say_what_to_ask_of_whom() {
     assert!(text.starts_with("error: no endpoint lists `GET /x`; nothing was sent\nnext: kv_api"), "{text}");
 }
 
+/// What a database says against a statement goes over several lines; the last is a mark under the place.
+#[test]
+fn a_mark_under_a_statement_stays_where_it_is() {
+    let message = "no such column (line 1, character 8)\nselect nme\n       ^";
+    let error = ApiError::new(Code::Usage, message).sent(Sent::Yes);
+    let result = serde_json::to_value(fault::result(error.into())).unwrap();
+    assert_eq!(
+        result["content"][0]["text"],
+        "error: no such column (line 1, character 8); the request had been sent\nselect nme\n       ^"
+    );
+}
+
 #[test]
 fn every_code_is_an_error_that_says_whether_anything_was_sent() {
     for code in Code::ALL {
@@ -127,7 +140,7 @@ fn the_oldest_files_go_first_and_unfinished_ones_at_once() {
     let keep = |text: &str| {
         let mut draft = store.draft("txt").unwrap();
         draft.write(text.as_bytes()).unwrap();
-        store.keep(draft, "here", true).unwrap()
+        store.keep(draft, "here", Shown::Plain).unwrap()
     };
     let first = keep("first");
     assert_eq!(store.page(&first.cursor(2).unwrap(), 2).unwrap().text, "rs");

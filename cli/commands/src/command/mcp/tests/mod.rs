@@ -1,4 +1,6 @@
+mod client;
 mod daemon;
 mod lines;
 mod mapping;
+mod servers;
 mod session;

@@ -2,102 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use kv_api::{ApiError, Code};
-use kv_model::PrincipalName;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
-use super::super::link::Link;
-use super::super::server::Server;
-use super::super::tools::Selection;
+use super::client::Client;
 use super::daemon::{Asked, Daemon, Told, error, forwarded, result, streamed};
-use crate::problem::Problem;
-
-struct Client {
-    output: Option<WriteHalf<DuplexStream>>,
-    lines: Lines<BufReader<ReadHalf<DuplexStream>>>,
-    session: JoinHandle<Result<(), Problem>>,
-    next: u64,
-    modern: bool,
-}
-
-impl Client {
-    fn start(home: &kv_api::home::Home, tools: &str) -> Self {
-        let (here, there) = tokio::io::duplex(64 << 10);
-        let (input, output) = tokio::io::split(there);
-        let link = Link::new(home.clone(), &PrincipalName::parse("tester").unwrap());
-        let server = Server::new(Arc::new(link), Selection::parse(tools).unwrap());
-        let session = tokio::spawn(super::super::serve(server, input, output));
-        let (read, write) = tokio::io::split(here);
-        Self { output: Some(write), lines: BufReader::new(read).lines(), session, next: 1, modern: false }
-    }
-
-    async fn initialized(home: &kv_api::home::Home, tools: &str) -> Self {
-        let mut client = Self::start(home, tools);
-        client.initialize("2025-11-25").await;
-        client
-    }
-
-    async fn initialize(&mut self, version: &str) -> Value {
-        let parameters =
-            json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } });
-        let answer = self.request("initialize", parameters).await;
-        self.write(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
-        answer
-    }
-
-    async fn write(&mut self, line: &str) {
-        self.output.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
-    }
-
-    async fn read(&mut self) -> Value {
-        let line = tokio::time::timeout(Duration::from_secs(5), self.lines.next_line())
-            .await
-            .expect("no answer")
-            .unwrap()
-            .unwrap();
-        serde_json::from_str(&line).unwrap()
-    }
-
-    async fn send(&mut self, method: &str, mut parameters: Value) -> u64 {
-        let id = self.next;
-        self.next += 1;
-        if self.modern {
-            parameters["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
-            parameters["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-        }
-        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": parameters }).to_string()).await;
-        id
-    }
-
-    async fn request(&mut self, method: &str, parameters: Value) -> Value {
-        let id = self.send(method, parameters).await;
-        let answer = self.read().await;
-        assert_eq!(answer["id"], id, "{answer}");
-        answer
-    }
-
-    async fn call(&mut self, tool: &str, arguments: Value) -> Value {
-        let answer = self.request("tools/call", json!({ "name": tool, "arguments": arguments })).await;
-        assert!(answer["result"].is_object(), "{answer}");
-        answer["result"].clone()
-    }
-
-    /// Closes the client's end; the session must end well.
-    async fn close(mut self) {
-        self.output.take().unwrap().shutdown().await.unwrap();
-        tokio::time::timeout(Duration::from_secs(20), self.session)
-            .await
-            .expect("the session goes on")
-            .unwrap()
-            .unwrap();
-    }
-}
 
 fn locked() -> ApiError {
     ApiError::new(Code::Locked, "the vault is locked").next("kv unlock")
@@ -114,7 +26,7 @@ async fn the_first_messages_need_no_daemon() {
         assert_eq!(answer["result"]["serverInfo"]["name"], "kv");
         assert!(answer["result"]["instructions"].as_str().unwrap().contains("kv unlock"));
         let tools = client.request("tools/list", json!({})).await;
-        assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 8);
+        assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 11);
         let status = client.call("kv_status", json!({})).await;
         assert_eq!(status["structuredContent"]["running"], false);
         let failed = client.call("kv_list", json!({})).await;
@@ -251,6 +163,17 @@ async fn what_is_refused_here_reaches_nobody() {
         ("kv_api", json!({ "provider": "openai", "path": "/", "method": "GET", "headers": { "a": 1 } })),
         ("kv_write", json!({ "operation": "a/b", "attachments": [{ "name": "n", "path": "/dev/zero" }] })),
         ("kv_write", json!({ "operation": "a/b", "attachments": [{ "name": "n", "path": "/no/such" }] })),
+        ("kv_query", json!({ "connection": "shop", "sql": "select 1", "max_changes": 1 })),
+        ("kv_query", json!({ "connection": "shop" })),
+        ("kv_query", json!({ "connection": "shop/query", "sql": "select 1" })),
+        ("kv_query", json!({ "connection": "shop", "sql": "select $1", "params": [1e300] })),
+        ("kv_query", json!({ "connection": "shop", "sql": "select $1", "params": "1" })),
+        ("kv_sql_exec", json!({ "connection": "shop", "sql": "delete from t", "preview": true, "max_changes": 1 })),
+        ("kv_sql_exec", json!({ "connection": "shop", "sql": "delete from t", "max_changes": -1 })),
+        ("kv_ssh", json!({ "connection": "box" })),
+        ("kv_ssh", json!({ "connection": "box", "argv": ["true"], "shell": "true" })),
+        ("kv_ssh", json!({ "connection": "box", "argv": "true" })),
+        ("kv_ssh", json!({ "connection": "box", "argv": ["true"], "timeout_seconds": "1" })),
         ("kv_search", json!({ "query": "x", "limit": 21 })),
         ("kv_more", json!({ "cursor": "1.0" })),
         ("kv_more", json!({ "cursor": "../../etc/passwd" })),
@@ -474,7 +397,7 @@ async fn operations_become_tools_on_demand() {
     });
     let mut client = Client::initialized(&daemon.home, "all").await;
     let tools = client.request("tools/list", json!({})).await;
-    let own = tools["result"]["tools"].as_array().unwrap().iter().skip(8).cloned().collect::<Vec<_>>();
+    let own = tools["result"]["tools"].as_array().unwrap().iter().skip(11).cloned().collect::<Vec<_>>();
     assert_eq!(own.len(), 1, "{own:?}");
     assert_eq!(own[0]["name"], "openai_chat_completions_create");
     assert_eq!(own[0]["description"], "Makes a chat.\u{fffd}[31m\u{fffd} (connection openai, effect write)");

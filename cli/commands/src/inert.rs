@@ -1,0 +1,189 @@
+//! Another machine's output on this terminal, as it comes: text, line breaks, tabs and colours. Whatever else a terminal
+//! would obey (titles, the clipboard, links, questions that it answers, moving about) is shown as `�`, and what follows it
+//! as text: nothing is swallowed, so nothing can be hidden.
+//!
+//! It keeps at most one unfinished character or colour between two pieces.
+
+use crate::output::steers;
+
+/// The longest sequence that sets colours: two true colours and a few attributes have under 50 bytes.
+const MAX_COLOUR: usize = 64;
+const ESCAPE: u8 = 0x1b;
+const ODD: char = char::REPLACEMENT_CHARACTER;
+/// As the terminal was.
+const RESET: &str = "\u{1b}[0m";
+
+/// A stream on its way to a terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Inert {
+    /// The beginning of a character or of a colour.
+    held: Vec<u8>,
+    is_coloured: bool,
+    after_return: bool,
+}
+
+enum Piece {
+    Colour(usize),
+    Char(char, usize),
+    /// So many bytes that are no text.
+    Odd(usize),
+    /// The rest has to be seen first.
+    Unfinished,
+}
+
+impl Inert {
+    /// The next piece, made inert.
+    pub(crate) fn take(&mut self, chunk: &[u8]) -> String {
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(chunk);
+        self.through(&bytes, false)
+    }
+
+    /// What was still held, and the terminal as it was before.
+    pub(crate) fn end(&mut self) -> String {
+        let bytes = std::mem::take(&mut self.held);
+        let mut out = self.through(&bytes, true);
+        if std::mem::take(&mut self.after_return) {
+            self.put('\n', &mut out);
+        }
+        if std::mem::take(&mut self.is_coloured) {
+            out.push_str(RESET);
+        }
+        out
+    }
+
+    fn through(&mut self, bytes: &[u8], is_end: bool) -> String {
+        let mut out = String::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let used = match next(rest, is_end) {
+                Piece::Colour(length) => {
+                    out.push_str(&String::from_utf8_lossy(&rest[..length]));
+                    self.is_coloured = true;
+                    length
+                }
+                Piece::Char(c, length) => {
+                    self.put(c, &mut out);
+                    length
+                }
+                Piece::Odd(length) => {
+                    out.push(ODD);
+                    length
+                }
+                Piece::Unfinished => {
+                    self.held = rest.to_vec();
+                    return out;
+                }
+            };
+            rest = &rest[used..];
+        }
+        out
+    }
+
+    /// A return to the line's beginning would let later text stand over earlier: it becomes a line of its own.
+    fn put(&mut self, c: char, out: &mut String) {
+        let returned = std::mem::replace(&mut self.after_return, c == '\r');
+        if returned && c != '\n' {
+            out.push('\n');
+        }
+        if c != '\r' {
+            out.push(if steers(c) { ODD } else { c });
+        }
+    }
+}
+
+fn next(rest: &[u8], is_end: bool) -> Piece {
+    if rest[0] == ESCAPE {
+        return colour(rest, is_end);
+    }
+    let most = rest.len().min(4);
+    let (text, error) = match std::str::from_utf8(&rest[..most]) {
+        Ok(text) => (text, None),
+        Err(error) => (std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(), Some(error)),
+    };
+    match (text.chars().next(), error) {
+        (Some(c), _) => Piece::Char(c, c.len_utf8()),
+        (None, Some(error)) => match error.error_len() {
+            Some(length) => Piece::Odd(length),
+            None if is_end || most == 4 => Piece::Odd(most),
+            None => Piece::Unfinished,
+        },
+        (None, None) => Piece::Odd(1),
+    }
+}
+
+/// `ESC [ digits and ; : m`, which sets colours and the like; of any other sequence the escape alone is taken.
+fn colour(rest: &[u8], is_end: bool) -> Piece {
+    let unfinished = || if is_end { Piece::Odd(1) } else { Piece::Unfinished };
+    match rest.get(1) {
+        None => return unfinished(),
+        Some(b'[') => {}
+        Some(_) => return Piece::Odd(1),
+    }
+    match rest.iter().skip(2).take(MAX_COLOUR).position(|byte| !matches!(byte, b'0'..=b'9' | b';' | b':')) {
+        Some(at) if rest[at + 2] == b'm' => Piece::Colour(at + 3),
+        None if rest.len() < MAX_COLOUR + 2 => unfinished(),
+        Some(_) | None => Piece::Odd(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(bytes: &[u8]) -> String {
+        let mut inert = Inert::default();
+        let out = inert.take(bytes);
+        out + &inert.end()
+    }
+
+    #[test]
+    fn text_and_colours_pass() {
+        for text in ["a\n\tb", "é…漢", "\u{1b}[31mred\u{1b}[0m", "\u{1b}[38;2;1;2;3;48:5:7mx\u{1b}[m"] {
+            assert_eq!(whole(text.as_bytes()).trim_end_matches(RESET), text.trim_end_matches(RESET));
+        }
+        assert!(whole(b"\x1b[31mred").ends_with(RESET), "the terminal is left as it was");
+        assert_eq!(whole(b"plain"), "plain");
+    }
+
+    /// What steers a terminal, each with what is left of it.
+    #[test]
+    fn nothing_steers() {
+        for (bytes, shown) in [
+            (&b"\x1b]52;c;aGk=\x07"[..], "�]52;c;aGk=�"),
+            (b"\x1b]8;;http://a\x1b\\x\x1b]8;;\x1b\\", "�]8;;http://a�\\x�]8;;�\\"),
+            (b"\x1bP$qm\x1b\\", "�P$qm�\\"),
+            (b"\x1b]0;title\x07", "�]0;title�"),
+            (b"\x1b[2J\x1b[1;1H", "�[2J�[1;1H"),
+            (b"\x1b[6n\x1b[c\x1b[>q", "�[6n�[c�[>q"),
+            (b"\x1b[?25l\x1bc\x1b(0", "�[?25l�c�(0"),
+            ("\u{9b}31m\u{9d}0;x\u{9c}".as_bytes(), "�31m�0;x�"),
+            (b"\x9b31m", "�31m"),
+            ("a\u{202e}b\u{2066}c\u{200b}d\u{feff}".as_bytes(), "a�b�c�d�"),
+            (b"\x07\x08\x0b\x0c\x0e\x7f\0", "�������"),
+            (b"\xff\xc0\xaf\xed\xa0\x80", "������"),
+        ] {
+            assert_eq!(whole(bytes), shown, "{bytes:?}");
+        }
+        let long = format!("\u{1b}[{}m", "1;".repeat(40));
+        assert!(!whole(long.as_bytes()).contains('\u{1b}'), "a colour has an end");
+    }
+
+    #[test]
+    fn a_return_does_not_write_over_a_line() {
+        assert_eq!(whole(b"safe\rrm -rf\r\nx\r"), "safe\nrm -rf\nx\n");
+    }
+
+    #[test]
+    fn pieces_do_not_matter() {
+        let bytes = "\u{1b}[1mé\u{9b}2J漢\r\n\u{1b}]0;x\u{7}\u{1b}[31;".as_bytes();
+        for at in 0..bytes.len() {
+            let mut inert = Inert::default();
+            let out = inert.take(&bytes[..at]) + &inert.take(&bytes[at..]) + &inert.end();
+            assert_eq!(out, whole(bytes), "cut at {at}");
+        }
+        let mut inert = Inert::default();
+        let single: String = bytes.iter().map(|byte| inert.take(&[*byte])).collect();
+        assert_eq!(single + &inert.end(), whole(bytes));
+    }
+}
