@@ -161,8 +161,15 @@ const READS: &[&str] = &[
 const REFUSED_SCHEMAS: &[&str] = &["aws_commons", "aws_lambda", "aws_s3", "cron", "dblink", "net", "pgagent", "plpy"];
 
 /// Catalogs that hold passwords of roles and of other servers; reading one would hand a credential to the caller.
-const CREDENTIAL_CATALOGS: &[&str] =
-    &["pg_authid", "pg_shadow", "pg_subscription", "pg_user_mapping", "pg_user_mappings", "user_mapping_options"];
+const CREDENTIAL_CATALOGS: &[&str] = &[
+    "pg_authid",
+    "pg_shadow",
+    "pg_subscription",
+    "pg_user_mapping",
+    "pg_user_mappings",
+    "_pg_user_mappings",
+    "user_mapping_options",
+];
 
 /// The first function in a statement that is not to be called, with why; `may_write` lets those of
 /// [`Reach::Writes`] pass.
@@ -177,8 +184,11 @@ pub(super) fn refused(tokens: &[Token<'_>], may_write: bool) -> Option<(String, 
         if place.called && place.schema.is_some_and(in_refused_schema) {
             return Some((name, "its schema is one of functions that reach beyond the database"));
         }
-        // `alias.function` calls `function(row)` too, and looks as a column does.
-        let found = if place.called || place.schema.is_some() { reach(&name, place.called) } else { None };
+        // With an alias of that name, `pg_catalog.function` would be a call.
+        if name == "pg_catalog" && !tokens.get(index + 1).is_some_and(|next| next.is_punct('.')) {
+            return Some((name, "it is the name of the server's own schema and of nothing else"));
+        }
+        let found = if place.called || place.schema.is_some() { reach(&name, place.calls()) } else { None };
         match found {
             Some((Reach::Writes, _)) if may_write => {}
             Some((_, why)) => return Some((name, why)),
@@ -207,6 +217,15 @@ impl<'a, 't> Position<'a, 't> {
         // `(row).function` calls `function(row)`.
         let of_value = schema.is_some_and(|before| before.is_punct(')') || before.is_punct(']'));
         Self { called: of_value || (opens && !columns), schema }
+    }
+}
+
+impl Position<'_, '_> {
+    /// Whether the server may take it for a call. `alias.function` calls `function(alias)` and looks as a column does; only
+    /// behind the server's own schema stands a relation.
+    fn calls(&self) -> bool {
+        let is_own = |token: &Token<'_>| matches!(&token.kind, Kind::Word { text, .. } if text.eq_ignore_ascii_case("pg_catalog"));
+        self.called || self.schema.is_some_and(|schema| !is_own(schema))
     }
 }
 
