@@ -92,6 +92,13 @@ impl Known {
     }
 }
 
+#[cfg(test)]
+impl<const N: usize> From<[(u32, Shape); N]> for Known {
+    fn from(shapes: [(u32, Shape); N]) -> Self {
+        Self(shapes.map(|(oid, shape)| (oid, Type { name: Cow::Borrowed("made"), shape })).into())
+    }
+}
+
 impl Shape {
     /// The types that are inside of it.
     fn inner(&self) -> Vec<u32> {
@@ -113,6 +120,9 @@ fn read(row: &Row) -> Option<(u32, Type)> {
         ("c", _) => {
             let names: Vec<String> = serde_json::from_str(names).ok()?;
             let oids: Vec<u32> = serde_json::from_str(oids).ok()?;
+            if names.len() > MAX_FIELDS || names.iter().any(|name| name.len() > MAX_FIELD_NAME) {
+                return None;
+            }
             Shape::Composite(names.into_iter().zip(oids).collect())
         }
         (_, "0") => Shape::Text,
@@ -207,6 +217,9 @@ const BUILTIN: [(u32, u32, &str, Shape); 46] = [
     (5069, 271, "xid8", Shape::Integer(8)),
 ];
 
+/// PostgreSQL's own bounds on a table: columns, and bytes of a name in the largest build that is in use.
+const MAX_FIELDS: usize = 1_664;
+const MAX_FIELD_NAME: usize = 255;
 /// Types of one answer that have to be asked for; the rest are written as text.
 const MAX_UNKNOWN: usize = 1_000;
 const MAX_CACHED: usize = 10_000;

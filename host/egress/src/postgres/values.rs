@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::types::{Known, Shape};
+use super::wire::MAX_ROW_BYTES;
 
 /// Appends one value as JSON. `None` is `NULL`.
 pub(super) fn write(out: &mut String, text: Option<&str>, oid: u32, known: &Known) {
@@ -83,6 +84,7 @@ fn elements(
         return Some(());
     }
     loop {
+        has_room(out)?;
         if rest.starts_with('{') {
             elements(out, rest, element, delimiter, known, depth, dimensions)?;
         } else if let Some(after) = rest.strip_prefix('"') {
@@ -120,6 +122,7 @@ fn fields(out: &mut String, text: &str, parts: &[(String, u32)], known: &Known, 
     let mut rest = text.strip_prefix('(')?;
     out.push('{');
     for (index, (name, oid)) in parts.iter().enumerate() {
+        has_room(out)?;
         if index > 0 {
             rest = rest.strip_prefix(',')?;
             out.push(',');
@@ -138,6 +141,12 @@ fn fields(out: &mut String, text: &str, parts: &[(String, u32)], known: &Known, 
     }
     out.push('}');
     (rest == ")").then_some(())
+}
+
+/// A composite repeats its fields' names in each value, so JSON can be a hundred times the text that it was made of, and
+/// names and text are the server's. A row that has grown beyond what leaves at all stays the text that it is.
+fn has_room(out: &str) -> Option<()> {
+    (out.len() <= MAX_ROW_BYTES).then_some(())
 }
 
 /// Up to the closing quote, and what comes after it. Composites double a quote inside; both put backslashes.

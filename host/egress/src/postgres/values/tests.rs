@@ -12,6 +12,23 @@ fn json(text: &str, oid: u32) -> String {
     out
 }
 
+/// P22: `(,)` is three bytes of text, and as JSON as long as its fields' names, which are the server's.
+#[test]
+fn names_do_not_multiply_without_end() {
+    let parts = (0..1_664).map(|_| ("n".repeat(255), 25)).collect();
+    let known =
+        Known::from([(99_001, Shape::Composite(parts)), (99_002, Shape::Array { element: 99_001, delimiter: ',' })]);
+    let value = format!("\"({})\"", ",".repeat(1_663));
+    let mut out = String::new();
+    write(&mut out, Some(&format!("{{{}}}", vec![value.as_str(); 4_000].join(","))), 99_002, &known);
+    assert!(out.len() < 3 * MAX_ROW_BYTES, "{}", out.len());
+    serde_json::from_str::<serde_json::Value>(&out).unwrap();
+    // One alone is written out.
+    let mut out = String::new();
+    write(&mut out, Some(&format!("{{{value}}}")), 99_002, &known);
+    assert!(out.starts_with("[{\"nnn") && out.ends_with("null}]"));
+}
+
 #[test]
 fn each_kind() {
     for (oid, text, expected) in [
