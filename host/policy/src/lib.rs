@@ -5,7 +5,9 @@
 //! exactly the request that was decided about:
 //!
 //! ```compile_fail
-//! let forged = kv_policy::Permit { question: todo!() };
+//! fn forge(question: kv_policy::Question) -> kv_policy::Permit {
+//!     kv_policy::Permit { question }
+//! }
 //! ```
 //!
 //! What decides today is what the person accepted when connecting. Rules that a person writes and approvals take their
