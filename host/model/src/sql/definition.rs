@@ -65,7 +65,9 @@ pub(super) fn effect(verb: &'static str, tokens: &[Token<'_>]) -> Result<Effect,
         || has(&["OWNER", "TO"])
         || has(&["SECURITY"])
         || has(&["AUTHORIZATION"]);
-    Ok(match (grants, verb.starts_with("drop") || has(&["DROP"])) {
+    // A column's new type comes with an expression that may keep nothing of what was in it, and no row counts as changed.
+    let retypes = verb == "alter table" && has(&["TYPE"]);
+    Ok(match (grants, verb.starts_with("drop") || has(&["DROP"]) || retypes) {
         (true, _) => Effect::Grant,
         (false, true) => Effect::Destroy,
         (false, false) => Effect::Write,

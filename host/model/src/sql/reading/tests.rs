@@ -279,6 +279,7 @@ fn writes() {
         ("create sequence s", "write: create sequence s"),
         ("alter table t add column a int", "write: alter table t"),
         ("alter table t drop column a", "destroy: alter table t"),
+        ("alter table t alter column a type text using ''", "destroy: alter table t"),
         ("alter table t owner to bob", "grant: alter table t"),
         ("alter table t disable row level security", "grant: alter table t"),
         ("alter table t rename to u", "write: alter table t"),
