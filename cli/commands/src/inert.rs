@@ -1,6 +1,6 @@
 //! Another machine's output on this terminal, as it comes: text, line breaks, tabs and colours. Whatever else a terminal
 //! would obey (titles, the clipboard, links, questions that it answers, moving about) is shown as `�`, and what follows it
-//! as text: nothing is swallowed, so nothing can be hidden.
+//! as text: nothing is swallowed, and nothing is concealed (text in the colour of its ground is still the sender's to make).
 //!
 //! It keeps at most one unfinished character or colour between two pieces.
 
@@ -121,10 +121,30 @@ fn colour(rest: &[u8], is_end: bool) -> Piece {
         Some(_) => return Piece::Odd(1),
     }
     match rest.iter().skip(2).take(MAX_COLOUR).position(|byte| !matches!(byte, b'0'..=b'9' | b';' | b':')) {
-        Some(at) if rest[at + 2] == b'm' => Piece::Colour(at + 3),
+        Some(at) if rest[at + 2] == b'm' && !conceals(&rest[2..at + 2]) => Piece::Colour(at + 3),
         None if rest.len() < MAX_COLOUR + 2 => unfinished(),
         Some(_) | None => Piece::Odd(1),
     }
+}
+
+/// Whether one of the attributes hides what follows: 8, where it is not a part of a colour (`38;5;8`, `48;2;8;8;8`).
+fn conceals(attributes: &[u8]) -> bool {
+    let mut numbers =
+        attributes.split(|byte| *byte == b';').map(|number| std::str::from_utf8(number).unwrap_or_default());
+    while let Some(number) = numbers.next() {
+        match number.trim_start_matches('0') {
+            "8" => return true,
+            "38" | "48" | "58" => match numbers.next() {
+                Some("5") => drop(numbers.next()),
+                Some("2") => drop(numbers.nth(2)),
+                // Terminals differ in how they go on after that.
+                Some(_) => return true,
+                None => return false,
+            },
+            _ => {}
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -139,7 +159,13 @@ mod tests {
 
     #[test]
     fn text_and_colours_pass() {
-        for text in ["a\n\tb", "é…漢", "\u{1b}[31mred\u{1b}[0m", "\u{1b}[38;2;1;2;3;48:5:7mx\u{1b}[m"] {
+        for text in [
+            "a\n\tb",
+            "é…漢",
+            "\u{1b}[31mred\u{1b}[0m",
+            "\u{1b}[38;2;1;2;3;48:5:7mx\u{1b}[m",
+            "\u{1b}[38;5;8;1;48;2;8;8;8mx",
+        ] {
             assert_eq!(whole(text.as_bytes()).trim_end_matches(RESET), text.trim_end_matches(RESET));
         }
         assert!(whole(b"\x1b[31mred").ends_with(RESET), "the terminal is left as it was");
@@ -159,6 +185,7 @@ mod tests {
             (b"\x1b[?25l\x1bc\x1b(0", "�[?25l�c�(0"),
             ("\u{9b}31m\u{9d}0;x\u{9c}".as_bytes(), "�31m�0;x�"),
             (b"\x9b31m", "�31m"),
+            (b"a\x1b[8m;rm\x1b[1;08mb\x1b[38;5;8;8mc\x1b[38;8md", "a�[8m;rm�[1;08mb�[38;5;8;8mc�[38;8md"),
             ("a\u{202e}b\u{2066}c\u{200b}d\u{feff}".as_bytes(), "a�b�c�d�"),
             (b"\x07\x08\x0b\x0c\x0e\x7f\0", "�������"),
             (b"\xff\xc0\xaf\xed\xa0\x80", "������"),

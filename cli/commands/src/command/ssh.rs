@@ -181,10 +181,16 @@ impl<W: Write> Way<W> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Problem> {
-        write_out(self.to.write_all(bytes).and_then(|()| self.to.flush()))
+        match self.to.write_all(bytes).and_then(|()| self.to.flush()) {
+            // Nobody reads on, and the command ends with its caller: that is no success of the command's.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(CLOSED_PIPE),
+            other => write_out(other),
+        }
     }
 }
 
+/// What a shell says of a program that SIGPIPE ended.
+const CLOSED_PIPE: i32 = 141;
 /// As a shell would have it.
 fn code(exit: &CommandExit) -> u8 {
     match exit {
