@@ -2,9 +2,12 @@
 
 mod callers;
 mod commands;
+mod crowds;
+mod held;
 mod kills;
 mod load;
 mod mcp;
+mod places;
 mod postgres;
 mod providers;
 mod reflection;
@@ -12,5 +15,6 @@ mod requests;
 mod services;
 mod sockets;
 mod ssh;
+mod ssh_ends;
 mod trail;
 mod vault;

@@ -136,7 +136,8 @@ fn too_much_of_anything() {
     assert_eq!(answer.json()["truncated"], true, "bytes are counted too");
     assert!(answer.body.len() < 16 << 20, "{} bytes", answer.body.len());
     let answer = db.query("app", "select repeat('x', 1000000000)");
-    assert_eq!(answer.faults(), ("policy_denied", "egress.too_large", "yes"), "{}", answer.gist());
+    assert_eq!(answer.faults(), ("usage", "egress.too_large", "yes"), "{}", answer.gist());
+    assert!(answer.fault("message").contains("nothing has changed"), "{}", answer.gist());
     let columns = (0..1600).map(|n| format!("{n} as c{n}")).collect::<Vec<_>>().join(", ");
     assert_eq!(rows_of(&db.query("app", &format!("select {columns}")))[0].as_array().map(Vec::len), Some(1600));
     eventually("the server's rest", || (db.busy() == 0).then_some(()));
@@ -351,10 +352,12 @@ fn changes() {
         "drop table items",
         "update items set price = 0",
         "insert into counter values (1)",
+        "grant all on items to public",
     ] {
-        for operation in ["execute", "preview"] {
+        for (operation, reason) in [("execute", "ask"), ("preview", "ask"), ("destroy", "ask"), ("administer", "deny")]
+        {
             let input = json!({ "sql": sql });
-            let expect = Refusal::new("policy_denied", "ask");
+            let expect = Refusal::new("policy_denied", reason);
             let refused = db.is_refused("owner", &expect, || kv.call(Typed { connection: "owner", operation, input }));
             refused.unwrap_or_else(|why| panic!("{operation} {sql}: {why}"));
         }
@@ -373,17 +376,9 @@ fn changes() {
         );
         assert_eq!(db.state(), before, "{sql}");
         let answer = call("execute", json!({ "sql": sql, "max_changes": rows - 1 }));
-        assert_eq!(answer.faults(), ("policy_denied", "egress.too_many_changes", "yes"), "{}", answer.gist());
+        assert_eq!(answer.faults(), ("usage", "egress.too_many_changes", "yes"), "{}", answer.gist());
+        assert!(answer.fault("message").contains("rolled back and nothing has changed"), "{}", answer.gist());
         assert_eq!(db.state(), before, "{sql}");
-    }
-    // What removes rows or tables is more than these operations declare, so that leave to write is none to destroy.
-    for sql in ["delete from items where id = 1", "truncate items", "drop table items", "grant all on items to public"]
-    {
-        for operation in ["execute", "preview"] {
-            let expect = Refusal::new("policy_denied", "graver_than_declared");
-            let refused = db.is_refused("owner", &expect, || call(operation, json!({ "sql": sql })));
-            refused.unwrap_or_else(|why| panic!("{operation} {sql}: {why}"));
-        }
     }
     // What ends the transaction, or reaches out of it, is no change that a cap could take back.
     for sql in [
@@ -414,6 +409,105 @@ fn changes() {
     );
     let answer = call("execute", json!({ "sql": "insert into items values (50, 'twice', 0)" }));
     assert_eq!((sqlstate(&answer), answer.fault("reason")), ("23505", "upstream.conflict"), "{}", answer.gist());
+}
+
+/// P28: to remove something and to give rights are operations of their own, which a person allows or does not. Leave to
+/// write is none to destroy, and leave to destroy none to give rights.
+#[test]
+fn what_removes_and_what_gives_rights() {
+    let kv = Kv::unlocked();
+    let Some(db) = kv.database() else { return };
+    let call = |operation, input| kv.call(Typed { connection: "owner", operation, input });
+    let app = db.role("app");
+    let removing =
+        ["delete from items where id = 1", "truncate items", "drop table items", "alter table items drop column price"];
+    let granting = [
+        format!("grant truncate on items to {app}"),
+        format!("revoke select on items from {app}"),
+        format!("alter table items owner to {app}"),
+        "create role kvt_nobody".to_owned(),
+    ];
+    let graver = Refusal::new("policy_denied", "graver_than_declared");
+    for operation in ["execute", "preview"] {
+        db.allow("owner", operation);
+    }
+    let before = db.state();
+    for sql in removing.into_iter().chain(granting.iter().map(String::as_str)) {
+        let refused = db.is_refused("owner", &graver, || call("execute", json!({ "sql": sql })));
+        refused.unwrap_or_else(|why| panic!("{sql}: {why}"));
+        let operation = if removing.contains(&sql) { "destroy" } else { "administer" };
+        let answer = call("execute", json!({ "sql": sql }));
+        let next = answer.error.as_ref().map(|error| error["next"].to_string()).unwrap_or_default();
+        assert!(next.contains(&format!("the operation `{operation}`")), "{sql}: {next}");
+        assert!(next.contains(&format!("kv connection edit owner --allow {operation}")), "{sql}: {next}");
+        // Tried and rolled back, it has removed nothing: leave to try is enough.
+        let tried = call("preview", json!({ "sql": sql }));
+        assert!(tried.outcome == "result" || sqlstate(&tried) == "42501", "{sql}: {}", tried.gist());
+        assert_eq!(db.state(), before, "{sql}");
+    }
+    // The commands and tools choose the operation by the statement, and say which is missing.
+    let ran = kv.run(["sql", "owner", removing[0], "--yes"]);
+    assert!(ran.code != 0 && ran.stderr.contains("kv connection edit owner --allow destroy"), "{}", ran.stderr);
+    let ran = kv.run(["sql", "owner", &granting[0], "--yes"]);
+    assert!(ran.code != 0 && ran.stderr.contains("kv connection edit owner --allow administer"), "{}", ran.stderr);
+    assert_eq!((db.sql("select count(*) from items").as_str(), db.state() == before), ("100", true));
+
+    db.allow("owner", "destroy");
+    for sql in &granting {
+        let refused = db.is_refused("owner", &graver, || call("destroy", json!({ "sql": sql })));
+        refused.unwrap_or_else(|why| panic!("{sql}: {why}"));
+    }
+    let answer = call("destroy", json!({ "sql": "delete from items where id <= 7", "max_changes": 6 }));
+    assert_eq!(answer.faults(), ("usage", "egress.too_many_changes", "yes"), "{}", answer.gist());
+    assert_eq!(db.sql("select count(*) from items"), "100");
+    let answer = call("destroy", json!({ "sql": "delete from items where id <= 7", "max_changes": 7 }));
+    assert_eq!((&answer.json()["affected"], db.sql("select count(*) from items").as_str()), (&json!(7), "93"));
+    let ran = kv.run(["sql", "owner", "delete from items where id = $1", "8", "--yes"]).ok();
+    assert!(ran.stdout.contains("changed    1 row"), "{}", ran.stdout);
+    // A limit that cannot be held is refused before anything is sent.
+    for sql in ["truncate items", "drop table items", "alter table items alter column price type text"] {
+        let refused = db.is_refused("owner", &Refusal::new("usage", "statement.uncounted"), || {
+            call("destroy", json!({ "sql": sql, "max_changes": 1_000_000 }))
+        });
+        refused.unwrap_or_else(|why| panic!("{sql}: {why}"));
+    }
+    assert_eq!(call("destroy", json!({ "sql": "truncate items" })).outcome, "result");
+    assert_eq!(db.sql("select count(*) from items"), "0");
+    assert_eq!(call("destroy", json!({ "sql": "drop table counter" })).outcome, "result");
+    assert_eq!(db.sql("select to_regclass('counter') is null"), "t");
+
+    let may = || db.sql(&format!("select has_table_privilege('{app}', 'items', 'truncate')"));
+    db.sql(&format!("revoke truncate on items from {app}"));
+    assert_eq!(may(), "f");
+    db.allow("owner", "administer");
+    let answer = call("administer", json!({ "sql": granting[0] }));
+    assert_eq!((answer.outcome.as_str(), may().as_str()), ("result", "t"), "{}", answer.gist());
+    let effects: Vec<_> = kv.trail_of("intent").iter().map(|intent| intent["effect"].clone()).collect();
+    assert_eq!(effects.last(), Some(&json!("grant")));
+    assert!(effects.contains(&json!("destroy")), "{effects:?}");
+}
+
+/// P06 and P07, of what no list names: a function that runs outside of the transaction is not called in a read, and the server
+/// hears nothing of the statement.
+#[test]
+fn functions_that_no_list_names() {
+    let kv = Kv::unlocked();
+    let Some(db) = kv.database() else { return };
+    db.sql("create function reaches_out() returns int language internal volatile as 'pg_backend_pid'");
+    for (role, sql) in [
+        ("app", "select reaches_out()"),
+        ("super", "select public.\"reaches_out\"()"),
+        ("owner", "select * from items where id = reaches_out()"),
+        ("owner", "explain analyze select reaches_out()"),
+    ] {
+        let answer = db.query(role, sql);
+        assert_eq!(answer.faults(), ("usage", "egress.function", "no"), "{sql}: {}", answer.gist());
+        assert!(answer.fault("message").contains("`reaches_out`"), "{}", answer.gist());
+        let heard = db.log_of(role).into_iter().filter(|line| line.contains("reaches_out()")).count();
+        assert_eq!(heard, 0, "{sql} was sent");
+    }
+    // Of the database's own people, in its own languages: the transaction holds these.
+    assert_eq!(sqlstate(&db.query("super", "select sneaky()")), "25006");
 }
 
 /// P29: names and values that would move a terminal or a program's objects are text.

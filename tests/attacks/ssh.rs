@@ -1,10 +1,11 @@
 //! S01 to S17: a real OpenSSH server behind the daemon. Servers that lie are played in
-//! `host/egress/src/tests/ssh_hostile.rs`.
+//! `host/egress/src/tests/ssh_hostile.rs` and, with what stands at the ends of a command, in `ssh_ends`.
 
 use std::fs;
 use std::time::Instant;
 
 use kv_fakes::{HostCertificate, KeyPair, SshdOptions, children, current_user};
+use kv_model::HostKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,7 +18,7 @@ fn talkative() -> SshdOptions {
     SshdOptions { config: vec!["LogLevel DEBUG1".to_owned()], ..SshdOptions::default() }
 }
 
-fn code(code: u32) -> Value {
+pub(super) fn code(code: u32) -> Value {
     json!({ "code": code })
 }
 
@@ -109,6 +110,13 @@ fn a_host_key_that_changes() {
     assert_ne!(other.sshd.host_keys()[0].public, before);
     let answer = other.call("status", json!({}));
     assert_eq!(answer.faults(), ("failed", "egress.ssh.host_key", "no"), "{}", answer.gist());
+    // As the command says it: both, for the person who has to compare.
+    let ran = kv.run(["ssh", "box", "--", "true"]);
+    assert_eq!(ran.code, 125, "{}", ran.stderr);
+    for key in [&before, &other.sshd.host_keys()[0].public] {
+        let fingerprint = HostKey::parse(key).unwrap().fingerprint().to_string();
+        assert!(ran.stderr.contains(&fingerprint), "{fingerprint} is not in {}", ran.stderr);
+    }
     assert!(other.sshd.was_not_asked(), "{}", other.sshd.log());
 }
 
@@ -143,8 +151,20 @@ fn host_certificates() {
         if !as_expected || machine.sshd.was_not_asked() == right {
             wrong.push(format!("{what}: {}", answer.gist()));
         }
+        if right {
+            // What is revoked stays so under whichever authority.
+            let revoked = bare(&machine.sshd.host_keys()[0].public);
+            let keys = format!("@cert-authority {}\n@revoked {revoked}", bare(&authority.public));
+            let bindings = json!({ "key": format!("KEY_{number}") });
+            let made = machine.try_connect("revoked", json!({ "host-keys": keys }), bindings);
+            assert_eq!(made.outcome, "result", "{}", made.gist());
+            let answer = kv.call(Typed { connection: "revoked", operation: "status", input: json!({}) });
+            if answer.faults() != ("upstream", "egress.ssh.host_certificate", "no") {
+                wrong.push(format!("a revoked key: {}", answer.gist()));
+            }
+        }
     }
-    all_right(5, &wrong);
+    all_right(6, &wrong);
 }
 
 /// S04: who logs in is a person's setting in a closed grammar; a caller has no say in it.
@@ -178,11 +198,11 @@ fn user_names() {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Row {
+pub(super) struct Row {
     id: String,
     name: String,
-    argument: String,
-    refuse: Option<String>,
+    pub(super) argument: String,
+    pub(super) refuse: Option<String>,
 }
 
 /// S05: what is an argument arrives as an argument, through the server's own shell.
@@ -273,6 +293,11 @@ fn ends() {
         json!({ "text": "yes | head -c 3000000; yes >&2", "max_output": 65_536, "timeout_seconds": 20 }),
     ));
     assert!(said.truncated && said.stdout.len() + said.stderr.len() <= 65_536, "{}", said.stdout.len());
+    assert_eq!(kv.trail_of("outcome").pop().unwrap()["error"], "command.output_limit");
+    // Something else ends it.
+    let said = machine.shell("kill -KILL $$");
+    assert_eq!(said.exit, json!({ "signal": "KILL" }));
+    assert_eq!(kv.trail_of("outcome").pop().unwrap()["error"], "command.signal");
     // It hangs.
     let begun = Instant::now();
     let said = Said::of(&machine.call("shell", json!({ "text": "printf begun; sleep 1000", "timeout_seconds": 1 })));
@@ -305,6 +330,16 @@ fn callers_and_servers_that_go() {
     let pid = eventually("the command's start", || fs::read_to_string(&mark).ok()?.trim().parse::<u32>().ok());
     drop(wire);
     eventually("the command's end", || (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(()));
+    // A caller who stays and does not read keeps no command beyond its time.
+    let mark = kv.beside("stalled").display().to_string();
+    let text = format!("head -c 2000000 /dev/zero; echo $$ > {mark}; while echo x; do sleep 0.05; done");
+    let mut wire = Wire::connect(&kv, Door::Agent);
+    let input = json!({ "text": text, "timeout_seconds": 3, "max_output": 8_388_608 });
+    let call = json!({ "connection": "box", "operation": "shell", "input": input });
+    wire.send(request("POST", "/v1/call", &[("kv-agent", "tester")], call.to_string().as_bytes())).unwrap();
+    let pid = eventually("the command's start", || fs::read_to_string(&mark).ok()?.trim().parse::<u32>().ok());
+    eventually("the command's end", || (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(()));
+    drop(wire);
     // The server goes in the middle: it ran, nobody knows how far, and it is not run again.
     let count = kv.beside("count").display().to_string();
     let answer = std::thread::scope(|scope| {
@@ -323,23 +358,6 @@ fn callers_and_servers_that_go() {
 
 fn machine_call(kv: &Kv, text: &str) -> crate::harness::Answer {
     kv.call(Typed { connection: "box", operation: "shell", input: json!({ "text": text }) })
-}
-
-/// S11: what would move a terminal is shown, and not done.
-#[test]
-fn output_is_inert() {
-    let kv = Kv::unlocked();
-    let Some(machine) = kv.machine() else { return };
-    let evil = "\u{1b}]52;c;ZXZpbA==\u{7}\u{1b}]8;;http://evil.test\u{1b}\\link\u{1b}P$qm\u{1b}\\\u{1b}]0;title\u{7}\u{202e}abc\rover\u{9b}2J";
-    let said = machine.run(&["printf", "%s", evil]);
-    assert_eq!(said.stdout, evil.as_bytes(), "a program that reads it gets it as it was");
-    let script = format!("\"$KV\" ssh box -- printf '%s\\n' '{}'", evil.replace('\'', "'\\''"));
-    let Some(terminal) = kv.on_terminal(&script) else { return };
-    let shown = terminal.end();
-    assert!(shown.stdout.contains("abc"), "{:?} {:?}", shown.stdout, shown.stderr);
-    for mark in ["\u{1b}]", "\u{1b}P", "\u{7}", "\u{202e}", "\u{9b}", "\rover"] {
-        assert!(!shown.stdout.contains(mark), "{mark:?} in {:?}", shown.stdout);
-    }
 }
 
 /// S12, S14: nothing that is offered signs, forwards or loads anything.
@@ -380,6 +398,25 @@ fn jump_hosts() {
     assert_eq!(target.try_connect("as-if", as_if, bound.clone()).outcome, "result");
     let answer = kv.call(Typed { connection: "as-if", operation: "status", input: json!({}) });
     assert_eq!(answer.faults(), ("failed", "egress.ssh.host_key", "no"), "{}", answer.gist());
+    // What the person takes away from the way, or takes away whole, ends what goes through it.
+    for (what, change) in
+        [("edited", ["edit", "jump", "--deny", "status"]), ("removed", ["remove", "jump", "--yes", ""])]
+    {
+        target.allow_all("box");
+        let mark = kv.beside(what).display().to_string();
+        let answer = std::thread::scope(|scope| {
+            let text = format!("echo $$ > {mark}; while echo x; do sleep 0.05; done");
+            let kv = &kv;
+            let call = scope.spawn(move || machine_call(kv, &text));
+            let pid = eventually("the command's start", || fs::read_to_string(&mark).ok()?.trim().parse::<u32>().ok());
+            kv.run(["connection"].into_iter().chain(change.into_iter().filter(|word| !word.is_empty()))).ok();
+            eventually("the command's end", || (!fs::exists(format!("/proc/{pid}")).unwrap()).then_some(()));
+            call.join().expect("it does not panic")
+        });
+        assert!(!answer.complete, "{what}: {}", answer.gist());
+        assert_eq!(kv.trail_of("outcome").pop().unwrap()["error"], "connection_changed", "{what}");
+    }
+    jump.connect("jump", json!({}));
     for (name, way) in [("nowhere", "no-such-connection"), ("itself", "itself")] {
         let made = target.try_connect(name, json!({ "jump": way }), bound.clone());
         if made.outcome == "result" {
@@ -531,6 +568,12 @@ fn the_command() {
     fs::write(&mark, "").unwrap();
     let ran = running.end();
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "first\nsecond\n"));
+    // What it reads is text or not, and arrives as it was.
+    let script = r#"printf '\377\000\001\012' | "$KV" ssh box -- od -An -tx1; echo "ended $?""#;
+    if let Some(terminal) = kv.on_terminal(script) {
+        let shown = terminal.end().ok().stdout;
+        assert!(shown.contains("ff 00 01 0a") && shown.contains("ended 0"), "{shown}");
+    }
     let ran = kv.run(["ssh", "box", "--", "kvt-no-such-program"]);
     assert_eq!(ran.code, 127, "{}", ran.stderr);
     let ran = kv.run(["ssh", "nothing", "--", "true"]);

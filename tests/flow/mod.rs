@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod connections;
+mod databases;
 mod locking;
+mod machines;
 mod recorded;
 mod services;
 mod terminal;

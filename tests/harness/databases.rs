@@ -147,6 +147,11 @@ impl Database<'_> {
         self.server.postgres.port()
     }
 
+    /// The authority of the server's certificate.
+    pub(crate) fn ca_pem(&self) -> String {
+        self.server.ca.ca_pem()
+    }
+
     pub(crate) fn role(&self, role: &str) -> String {
         format!("{}_{role}", self.name)
     }

@@ -2,9 +2,11 @@
 //! would obey (titles, the clipboard, links, questions that it answers, moving about) is shown as `�`, and what follows it
 //! as text: nothing is swallowed, and nothing is concealed (text in the colour of its ground is still the sender's to make).
 //!
+//! In JSON such a character is written as an escape instead, which changes no value.
+//!
 //! It keeps at most one unfinished character or colour between two pieces.
 
-use crate::output::steers;
+use crate::output::{escape, steers};
 
 /// The longest sequence that sets colours: two true colours and a few attributes have under 50 bytes.
 const MAX_COLOUR: usize = 64;
@@ -18,6 +20,7 @@ const RESET: &str = "\u{1b}[0m";
 pub(crate) struct Inert {
     /// The beginning of a character or of a colour.
     held: Vec<u8>,
+    is_json: bool,
     is_coloured: bool,
     after_return: bool,
 }
@@ -32,6 +35,11 @@ enum Piece {
 }
 
 impl Inert {
+    /// For JSON, in which no colour has a place.
+    pub(crate) fn json() -> Self {
+        Self { is_json: true, ..Self::default() }
+    }
+
     /// The next piece, made inert.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> String {
         let mut bytes = std::mem::take(&mut self.held);
@@ -56,7 +64,7 @@ impl Inert {
         let mut out = String::with_capacity(bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() {
-            let used = match next(rest, is_end) {
+            let used = match next(rest, is_end, !self.is_json) {
                 Piece::Colour(length) => {
                     out.push_str(&String::from_utf8_lossy(&rest[..length]));
                     self.is_coloured = true;
@@ -86,14 +94,17 @@ impl Inert {
         if returned && c != '\n' {
             out.push('\n');
         }
-        if c != '\r' {
-            out.push(if steers(c) { ODD } else { c });
+        match c {
+            '\r' => {}
+            c if !steers(c) => out.push(c),
+            c if self.is_json => escape(c, out),
+            _ => out.push(ODD),
         }
     }
 }
 
-fn next(rest: &[u8], is_end: bool) -> Piece {
-    if rest[0] == ESCAPE {
+fn next(rest: &[u8], is_end: bool, colours: bool) -> Piece {
+    if rest[0] == ESCAPE && colours {
         return colour(rest, is_end);
     }
     let most = rest.len().min(4);
@@ -199,6 +210,19 @@ mod tests {
     #[test]
     fn a_return_does_not_write_over_a_line() {
         assert_eq!(whole(b"safe\rrm -rf\r\nx\r"), "safe\nrm -rf\nx\n");
+    }
+
+    #[test]
+    fn json_keeps_its_values() {
+        let json = "{\"a\":\"\u{9b}2J\u{202e}x\u{e0041}\u{7f}\u{6f22}\"}\r\n";
+        for at in 0..json.len() {
+            let mut inert = Inert::json();
+            let out = inert.take(&json.as_bytes()[..at]) + &inert.take(&json.as_bytes()[at..]) + &inert.end();
+            assert_eq!(out, "{\"a\":\"\\u009b2J\\u202ex\\udb40\\udc41\\u007f\u{6f22}\"}\n");
+        }
+        // What is no JSON is as inert.
+        let mut inert = Inert::json();
+        assert_eq!(inert.take(b"\x1b[31m\xff\x07") + &inert.end(), "\\u001b[31m\u{fffd}\\u0007");
     }
 
     #[test]

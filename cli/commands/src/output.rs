@@ -33,7 +33,7 @@ impl Output {
     pub(crate) fn show<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Problem> {
         if self.json {
             let json = serde_json::to_string(value).map_err(|error| Problem::failed(error.to_string()))?;
-            print(&json)
+            print_json(&json)
         } else {
             print(text(value).trim_end_matches('\n'))
         }
@@ -60,6 +60,11 @@ pub(crate) fn print(text: &str) -> Result<(), Problem> {
     write_out(stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()))
 }
 
+/// The same for JSON. A program gets it as it is; on a terminal, what would steer it is escaped, which changes no value.
+pub(crate) fn print_json(json: &str) -> Result<(), Problem> {
+    if std::io::stdout().is_terminal() { print(&escaped(json)) } else { print(json) }
+}
+
 pub(crate) fn write_out(result: std::io::Result<()>) -> Result<(), Problem> {
     match result {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -72,11 +77,31 @@ pub(crate) fn inert(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether a terminal would do something else with this character than show it. A line break and a tab are shown.
+/// JSON in which nothing steers. Characters outside of ASCII, and controls, stand in its strings alone, where each may be
+/// written as an escape.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) { escape(c, &mut out) } else { out.push(c) }
+    }
+    out
+}
+
+/// As JSON writes it, in ASCII.
+pub(crate) fn escape(c: char, out: &mut String) {
+    c.encode_utf16(&mut [0; 2]).iter().for_each(|half| out.push_str(&format!("\\u{half:04x}")));
+}
+
+/// Whether a terminal would do something else with this character than show it, or a reader sees nothing of it. A line
+/// break and a tab are shown, and so is what chooses an emoji's form.
 pub(crate) fn steers(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
+        // Soft hyphen, fillers that look like blanks, marks of direction, separators, tags and further selectors.
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{3164}'
+        | '\u{ffa0}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => true,
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}' => true,
         c => c.is_control(),
     }
 }
@@ -101,4 +126,24 @@ pub(crate) fn columns(head: impl IntoIterator<Item = String>, rows: &[Vec<String
         }
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_values_and_steers_nothing() {
+        let value = serde_json::json!({
+            "a": "x\u{202e}y\u{9b}31m\u{7f}\u{200b}\u{61c}\u{ad}\u{2028}\u{e0041}\u{1b}]0;t\u{7}",
+            "b": "\u{e4}\u{6f22}\u{1f600}\t\n",
+        });
+        for json in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            let shown = escaped(&json);
+            assert!(!shown.chars().any(steers), "{shown}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+            assert!(shown.contains("\\udb40\\udc41") && shown.contains('\u{1f600}'), "{shown}");
+        }
+        assert_eq!(inert("a\u{61c}b\u{e0041}\u{85}"), "a\u{fffd}b\u{fffd}\u{fffd}");
+    }
 }

@@ -1,6 +1,6 @@
 //! How a command fails: the API's error, wherever it arose, printed in one place.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use kv_api::wire::ErrorBody;
@@ -53,7 +53,11 @@ impl Problem {
     /// The same, where exit codes mean something else: the name still says what it was.
     pub(crate) fn report_as(&self, json: bool, exit: u8) -> ExitCode {
         let mut stderr = std::io::stderr().lock();
-        let text = if json { self.json(exit) } else { self.text(exit) };
+        let text = match json {
+            true if stderr.is_terminal() => crate::output::escaped(&self.json(exit)),
+            true => self.json(exit),
+            false => self.text(exit),
+        };
         // When standard error has gone, the exit code still tells.
         let _ = writeln!(stderr, "{text}");
         ExitCode::from(exit)

@@ -90,8 +90,8 @@ async fn show(options: DemoOptions) -> Result<bool> {
     let verified = report.ran(&home, &["audit", "verify"], None).await?;
 
     report.title("What it costs");
-    let timing = timing::measure(&home, &ca, &openai, &keys.openai).await?;
-    report.timing(&timing);
+    let timings = timing::measure(&home, &ca, &openai, &stripe, &keys).await?;
+    report.timing(&timings);
 
     let kept = report.verdict(&agent, &[&openai, &stripe], &keys, &servers, verified);
     agent.end().await;

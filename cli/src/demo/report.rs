@@ -1,6 +1,7 @@
 //! What is shown: sections of text as they come, or one JSON document at the end.
 
 use std::io::Write;
+use std::time::Duration;
 
 use kv_commands::DemoOptions;
 use kv_fakes::{Recorded, Service};
@@ -87,16 +88,38 @@ impl Report {
         }
     }
 
-    pub(super) fn timing(&mut self, timing: &Timing) {
-        let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6;
-        let added = micros(timing.through_kv) - micros(timing.direct);
+    pub(super) fn timing(&mut self, timings: &[Timing]) {
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let row = |call: &str, what: &str, direct: Option<Duration>, kv: Duration| match direct {
+            Some(direct) => {
+                let added = micros(kv) - micros(direct);
+                format!("  {call:<18} {what:<10} {:>9.0} {:>11.0} {added:>+9.0}", micros(direct), micros(kv))
+            }
+            None => format!("  {call:<18} {what:<10} {:>9} {:>11.0} {:>9}", "-", micros(kv), "-"),
+        };
         self.line(&format!(
-            "  GET /v1/models/gpt-4o, median of {}: direct {:.0} us, through kv {:.0} us, added {added:.0} us",
-            timing.rounds,
-            micros(timing.direct),
-            micros(timing.through_kv),
+            "  {:<18} {:<10} {:>9} {:>11} {:>9}   us, medians",
+            "", "", "direct", "through kv", "added"
         ));
-        self.document["timing_us"] = json!({ "rounds": timing.rounds, "direct": micros(timing.direct), "through_kv": micros(timing.through_kv) });
+        let mut table = Vec::new();
+        for Timing { call, direct, through_kv } in timings {
+            let whole = direct.map(|times| times.whole);
+            if call.contains("streamed") {
+                self.line(&row(call, "first byte", direct.map(|times| times.first_byte), through_kv.first_byte));
+                self.line(&row("", "whole", whole, through_kv.whole));
+            } else {
+                self.line(&row(call, "", whole, through_kv.whole));
+            }
+            table.push(json!({
+                "call": call,
+                "direct_us": whole.map(micros),
+                "through_kv_us": micros(through_kv.whole),
+                "direct_first_byte_us": direct.map(|times| micros(times.first_byte)),
+                "through_kv_first_byte_us": micros(through_kv.first_byte),
+            }));
+        }
+        self.line("  What changes something is on the disk as an intent before it goes out. Databases and machines: docs/CONTRIBUTING.md");
+        self.document["timing"] = table.into();
     }
 
     /// Says what held, and whether all of it did.

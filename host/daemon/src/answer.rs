@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::ongoing::{Answering, Cut, Source};
-use crate::pipeline::{Forwarded, Reply, RunningCommand, TIMED_OUT};
+use crate::pipeline::{Forwarded, Reply, RunningCommand, how_ended};
 use crate::worker::Worker;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BrokenOff>>>>;
@@ -182,9 +182,9 @@ impl Source for RunningCommand {
         self.outcome.command(&self.answer, None);
         Poll::Ready(match next {
             Some(Ok(chunk)) => {
-                if let CommandChunk::End { exit, .. } = &chunk {
+                if let CommandChunk::End { exit, truncated } = &chunk {
                     self.outcome.command(&self.answer, Some(exit));
-                    self.outcome.finish((*exit == Exit::TimedOut).then_some(TIMED_OUT));
+                    self.outcome.finish(how_ended(exit, *truncated));
                 }
                 Some(line(&chunk))
             }
@@ -203,6 +203,10 @@ impl Source for RunningCommand {
 
     fn connection(&self) -> Option<&Arc<Connection>> {
         Some(&self.connection)
+    }
+
+    fn jumps(&self) -> &[Arc<Connection>] {
+        self.answer.jumps()
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kv_api::Code;
-use kv_egress::{Body, BodyError};
+use kv_egress::{Body, BodyError, CommandAnswer, CommandChunk};
+use kv_model::CommandOutput;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -23,6 +24,8 @@ const AGENTS_BYTES: usize = 256 << 20;
 const HUMANS_BYTES: usize = 64 << 20;
 /// Answers that providers read: sixteen of the largest. What is forwarded streams, and counts nowhere.
 const ANSWERS_BYTES: usize = 128 << 20;
+/// What one piece of a command's output is counted as at least: bytes that come one by one cost more than bytes.
+const LEAST_PIECE: usize = 64;
 /// As long as somebody waits for bytes of others to be freed. A body is sent on within a moment once it is whole.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -115,6 +118,26 @@ impl Account {
             all.extend_from_slice(&piece);
         }
         Ok(all.freeze())
+    }
+}
+
+impl Account {
+    /// All that a command writes. Its own limit bounds it.
+    pub(crate) async fn collect_command(&self, answer: &mut CommandAnswer) -> Result<CommandOutput, Unread> {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        while let Some(chunk) = answer.next().await {
+            let (into, bytes) = match chunk.map_err(Unread::Body)? {
+                CommandChunk::Stdout(bytes) => (&mut stdout, bytes),
+                CommandChunk::Stderr(bytes) => (&mut stderr, bytes),
+                CommandChunk::End { exit, truncated } => {
+                    return Ok(CommandOutput { exit, stdout, stderr, truncated });
+                }
+            };
+            self.grow(bytes.len().max(LEAST_PIECE)).await.map_err(|Full| Unread::Full)?;
+            into.extend_from_slice(&bytes);
+        }
+        // Only who read on after the end comes here.
+        Err(Unread::Body(BodyError::Cut))
     }
 }
 

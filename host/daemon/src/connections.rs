@@ -321,10 +321,13 @@ async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Res
     let status = match reply {
         Reply::Result { .. } => 200,
         Reply::Command(mut running) => {
-            let read = running.answer.collect().await;
+            let read = worker.shared.budgets.of_answer().collect_command(&mut running.answer).await;
             running.outcome.command(&running.answer, read.as_ref().ok().map(|output| &output.exit));
-            running.outcome.finish(read.as_ref().err().map(|error| error.code()));
-            let output = read.map_err(|error| Fault::body(&error))?;
+            running.outcome.finish(match &read {
+                Ok(output) => pipeline::how_ended(&output.exit, output.truncated),
+                Err(error) => Some(error.code()),
+            });
+            let output = read.map_err(|error| error.fault())?;
             if output.exit == kv_model::Exit::Code(0) { 200 } else { 500 }
         }
         Reply::Forwarded(mut forwarded) => {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use kv_api::{ApiError, Code, Sent};
 use kv_model::{
-    CallId, CommandError, Connection, ConnectionName, OperationName, ProviderName, RequestError, SchemaError,
-    SecretName, SqlError, StatementError,
+    CallId, CommandError, Connection, ConnectionName, Manifest, Operation, OperationName, Protocol, ProviderName,
+    RequestError, SchemaError, SecretName, SqlError, StatementError,
 };
 use serde_json::json;
 
@@ -262,8 +262,9 @@ impl Fault {
     pub(crate) fn statement(connection: &ConnectionName, error: &StatementError) -> Self {
         let fault = Self::usage(error.to_string()).reason(error.code());
         match error {
-            StatementError::Unreadable(kv_model::Unreadable::NotARead { .. }) => fault
-                .next(format!("a statement that writes is the operation `execute`: kv sql {connection} 'STATEMENT'")),
+            StatementError::Unreadable(kv_model::Unreadable::NotARead { .. }) => {
+                fault.next(format!("a statement that writes: kv sql {connection} 'STATEMENT'"))
+            }
             _ => fault,
         }
     }
@@ -281,13 +282,27 @@ impl Fault {
             .map(|wire| wire.sent(Sent::Yes).details(json!({ "code": error.code, "position": error.position })))
     }
 
-    pub(crate) fn denied(denial: &kv_policy::Denial) -> Self {
+    /// `manifest` is the provider's, for what else there is.
+    pub(crate) fn denied(denial: &kv_policy::Denial, manifest: &Manifest) -> Self {
         let connection = &denial.connection.name;
         let fault = Self::new(Code::PolicyDenied, denial.to_string()).reason(denial.reason.code()).recorded();
         match denial.reason {
             kv_policy::Reason::Ask | kv_policy::Reason::Deny | kv_policy::Reason::NotAccepted => fault
                 .next(format!("the person can allow it: kv connection edit {connection} --allow {}", denial.operation)),
             kv_policy::Reason::MoreThanAsked { .. } => fault.next("use a tool or command that may write"),
+            // Where the caller writes what is done, as in a statement, another operation may be the one for it.
+            kv_policy::Reason::Graver { .. } if manifest.protocol == Protocol::Sql => {
+                let of_that_effect = |operation: &&Operation| manifest.effect_of(operation) == denial.effect;
+                manifest.operations.values().filter(of_that_effect).fold(fault, |fault, operation| {
+                    let name = &operation.name;
+                    let fault = fault.next(format!("a statement that does this is the operation `{name}`"));
+                    match denial.connection.accepted.get(name) {
+                        Some(kv_model::Suggestion::Allow) => fault,
+                        _ => fault
+                            .next(format!("the person can allow it: kv connection edit {connection} --allow {name}")),
+                    }
+                })
+            }
             kv_policy::Reason::Graver { .. } => fault,
         }
     }
@@ -341,13 +356,22 @@ impl Fault {
         let code = match error {
             kv_egress::SendError::Locked { .. } => Code::Locked,
             _ => match error.fault() {
-                kv_egress::Fault::Caller => Code::PolicyDenied,
+                kv_egress::Fault::Caller => match error {
+                    kv_egress::SendError::Database(_) => Code::Usage,
+                    _ => Code::PolicyDenied,
+                },
                 kv_egress::Fault::Operator => Code::Failed,
                 kv_egress::Fault::Network | kv_egress::Fault::Service => Code::Upstream,
                 kv_egress::Fault::Us => Code::Failed,
             },
         };
-        Self::new(code, error.to_string()).recorded().map(|wire| wire.reason(error.code()).sent(sent))
+        let fault = Self::new(code, error.to_string()).recorded().map(|wire| wire.reason(error.code()).sent(sent));
+        match error {
+            kv_egress::SendError::Database(kv_egress::DatabaseError::TooManyChanges { changed, .. }) => {
+                fault.next(format!("if so many are meant, give it a limit of {changed}"))
+            }
+            _ => fault,
+        }
     }
 
     pub(crate) fn body(error: &kv_egress::BodyError) -> Self {

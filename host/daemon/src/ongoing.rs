@@ -25,7 +25,7 @@ pub(crate) const MAX_AGE: Duration = Duration::from_secs(3660);
 /// Why an answer is ended from this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// The person removed its connection, or took something away from it.
+    /// The person removed its connection or one that carries it, or took something away from it.
     Changed,
     Locked,
     /// Its reader has taken nothing for too long.
@@ -40,6 +40,10 @@ pub(crate) trait Source {
     fn cut(&mut self, cut: Cut);
     /// The connection that it came through, if a service gives it.
     fn connection(&self) -> Option<&Arc<Connection>>;
+    /// Those that carry it besides.
+    fn jumps(&self) -> &[Arc<Connection>] {
+        &[]
+    }
 }
 
 /// The answers of one worker.
@@ -138,12 +142,15 @@ impl Slot {
     }
 
     fn judge(&self, shared: &Shared) {
-        let connection = self.source.borrow().as_ref().and_then(|source| source.connection().cloned());
-        let Some(connection) = connection else { return };
+        let through: Vec<_> = match &*self.source.borrow() {
+            Some(source) => source.connection().into_iter().chain(source.jumps()).cloned().collect(),
+            None => return,
+        };
         // Without a session the vault is locked, and that has a word of its own.
         let Ok(session) = shared.gate.session() else { return };
-        let stands = session.connections().get(&connection.name).is_some_and(|now| still_stands(&connection, now));
-        if !stands {
+        let now = session.connections();
+        let stands = |before: &Arc<Connection>| now.get(&before.name).is_some_and(|now| still_stands(before, now));
+        if !through.iter().all(stands) {
             self.end(Cut::Changed);
         }
     }

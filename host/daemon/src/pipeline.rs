@@ -39,7 +39,7 @@ use crate::worker::Worker;
 
 pub(crate) use self::outcome::OutcomeGuard;
 use self::reply::Brought;
-pub(crate) use self::reply::{Forwarded, Reply, Running as RunningCommand, TIMED_OUT};
+pub(crate) use self::reply::{Forwarded, Reply, Running as RunningCommand, how_ended};
 
 /// What a caller asks for.
 pub(crate) struct Ask {
@@ -354,7 +354,7 @@ impl Running<'_> {
             Decision::Allow(permit) => Ok(permit),
             Decision::Deny(denial) => {
                 self.worker.shared.audit.record_denial(&denial, now_ms()).map_err(Fault::audit)?;
-                Err(Fault::denied(&denial))
+                Err(Fault::denied(&denial, &self.provider.manifest))
             }
         }
     }

@@ -155,6 +155,8 @@ pub enum BodyError {
     ExitMissing,
     #[error("the vault was locked while the answer came in")]
     Locked,
+    #[error("too much output of commands waits for its readers; the command was ended")]
+    MemoryFull,
     #[error("nothing came for {} s in the middle of the answer", .0.as_secs())]
     TimeoutIdle(Duration),
     #[error("the answer did not end within {} s", .0.as_secs())]
@@ -258,6 +260,7 @@ impl BodyError {
             BodyError::Encoding => "egress.encoding",
             BodyError::ExitMissing => "egress.ssh.exit_missing",
             BodyError::Locked => "egress.locked",
+            BodyError::MemoryFull => "egress.memory_full",
             BodyError::TimeoutIdle(_) => "egress.timeout.idle",
             BodyError::TimeoutTotal(_) => "egress.timeout.total",
             BodyError::TooLarge { .. } => "egress.too_large",
@@ -266,7 +269,7 @@ impl BodyError {
 
     pub fn fault(self) -> Fault {
         match self {
-            BodyError::Locked => Fault::Operator,
+            BodyError::Locked | BodyError::MemoryFull => Fault::Operator,
             BodyError::Bomb { .. }
             | BodyError::Cut
             | BodyError::Encoding

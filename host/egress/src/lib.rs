@@ -40,7 +40,7 @@ pub use answer::Answer;
 pub use body::Body;
 pub use error::{BodyError, Fault, SendError, Sent, TlsProblem, Unfit};
 pub use limits::Limits;
-pub use postgres::{AuthRequest, DatabaseError, Queried, RoleReport};
+pub use postgres::{AuthRequest, Blind, DatabaseError, Queried, RoleReport};
 pub use resolve::{Resolve, Resolving, SystemResolver};
 pub use send::Egress;
 pub use shared::Shared;

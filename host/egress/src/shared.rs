@@ -14,6 +14,7 @@ use crate::patterns::PatternCache;
 use crate::pool::Pool;
 use crate::postgres;
 use crate::resolve::{Resolve, SystemResolver};
+use crate::ssh::Backlog;
 use crate::tls::Roots;
 
 /// Made once; each worker's [`Egress`](crate::Egress) holds it.
@@ -26,6 +27,8 @@ pub struct Shared {
     databases: Mutex<Vec<Weak<postgres::Pool>>>,
     /// A place for each connection.
     pub(crate) sockets: Arc<Semaphore>,
+    /// Output of commands that waits for its readers.
+    pub(crate) backlog: Arc<Backlog>,
     locks: watch::Sender<u64>,
 }
 
@@ -45,6 +48,7 @@ impl Shared {
             patterns: PatternCache::default(),
             pools: Mutex::default(),
             databases: Mutex::default(),
+            backlog: Arc::default(),
             locks: watch::Sender::new(0),
         })
     }

@@ -57,5 +57,5 @@ pub use sql::{
 pub use ssh::{
     Command, CommandError, CommandLine, CommandOutput, CommandParts, Exit, Fingerprint, HostKey, HostKeyAlgorithm,
     HostKeyError, KnownHosts, MAX_COMMAND_BYTES, MAX_COMMAND_TIME, MAX_HOST_KEYS, MAX_KNOWN_HOSTS, MAX_OUTPUT_BYTES,
-    MAX_STDIN_BYTES, PinnedKey, PinnedKeys, QuoteError, Skipped, known_hosts, quote,
+    MAX_STDIN_BYTES, PinnedKey, PinnedKeys, QuoteError, Skipped, known_hosts,
 };

@@ -96,7 +96,9 @@ fn each_statement_of_postgres_is_read_as_what_it_is() {
     let runtime = Runtime::new().unwrap();
     let provider = load(&runtime, "postgres");
     for (operation, input, effect) in [
+        ("administer", r#"{"sql":"grant select on t to a"}"#, Effect::Grant),
         ("describe", r#"{"table":"public.users"}"#, Effect::Read),
+        ("destroy", r#"{"sql":"truncate t"}"#, Effect::Destroy),
         ("execute", r#"{"sql":"insert into t values ($1)","params":[1],"max_changes":3}"#, Effect::Write),
         ("explain", r#"{"sql":"select 1"}"#, Effect::Read),
         ("explain", r#"{"sql":"select 1","analyze":true}"#, Effect::Read),
@@ -117,7 +119,10 @@ fn each_statement_of_postgres_is_read_as_what_it_is() {
             .unwrap_or_else(|error| panic!("{operation}: {error}"));
         assert_eq!(statement.effect(), effect, "{operation}");
         let mode = match operation {
-            "execute" => Mode::Write { max_changes: 3 },
+            // Where no limit is asked for: none where no rows are counted, else the host's own.
+            "administer" => Mode::Write { max_changes: Some(kv_model::DEFAULT_MAX_CHANGES) },
+            "destroy" => Mode::Write { max_changes: None },
+            "execute" => Mode::Write { max_changes: Some(3) },
             "preview" => Mode::Preview,
             _ => Mode::Read,
         };

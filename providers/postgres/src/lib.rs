@@ -25,6 +25,8 @@ kv_sdk::provider! {
         catalog::tables,
         describe::describe,
         sample::sample,
+        statements::administer,
+        statements::destroy,
         statements::execute,
         statements::explain,
         statements::preview,

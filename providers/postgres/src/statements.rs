@@ -13,7 +13,6 @@ const MAX_PLAN_LINES: u32 = 2_000;
 const SUMMARY_CHARS: usize = 80;
 
 const DEFAULT_ROWS: u32 = 1_000;
-const DEFAULT_CHANGES: u64 = 1_000;
 
 #[kv_sdk::input]
 pub(crate) struct Query {
@@ -42,38 +41,59 @@ pub(crate) async fn query(io: &Io, input: Query) -> Result<Reply, Failure> {
 
 #[kv_sdk::input]
 pub(crate) struct Execute {
-    /// One statement that changes something: insert, update, delete, merge, or a definition. With `returning` it gives
-    /// rows.
+    /// One statement that changes something. With `returning` it gives rows.
     sql: String,
     /// Values for `$1`, `$2`, ...: text, number, boolean, null, array or object. Numbers over 2^53 go as text.
     #[schemars(with = "Option<Vec<kv_sdk::Value>>", length(max = 1000))]
     params: Option<Vec<Box<RawValue>>>,
-    /// How many rows it may change; 1000 when not said. If it changes more, it is rolled back and nothing has changed.
+    /// How many rows it may change; 1000 when not said. If it changes more, it is rolled back and nothing has changed. Rows
+    /// that `truncate`, `drop` or a changed column take away are not counted: with a limit such a statement is refused.
     max_changes: Option<u64>,
 }
 
-/// Change rows or tables
+/// Add or change rows, define tables
 ///
-/// Runs one statement in a transaction of its own, which is committed if it changed no more rows than `max_changes`.
-/// `affected` in the result is how many it changed. It is not repeated after a lost connection. `preview` tells beforehand
-/// what it would touch.
+/// Runs one insert, update, merge, `create` or plain `alter` in a transaction of its own, which is committed if it changed no
+/// more rows than `max_changes`. `affected` in the result is how many it changed. It is not repeated after a lost connection.
+/// `preview` tells beforehand what it would touch. What removes something is `destroy`, what gives rights is `administer`.
 #[kv_sdk::operation(name = "execute", effect = Write, suggest = Ask, facts(max_changes = "/max_changes"))]
 pub(crate) async fn execute(io: &Io, input: Execute) -> Result<Reply, Failure> {
-    let most = input.max_changes.unwrap_or(DEFAULT_CHANGES);
-    let summary = format!("{}, up to {most} rows", one_line(&input.sql));
-    let statement = Statement::write(input.sql)
-        .params(input.params.iter().flatten())
-        .max_rows(DEFAULT_ROWS)
-        .max_changes(most)
-        .summary(summary);
-    io.forward_success(statement).await.map_err(in_the_text)
+    change(io, input).await
+}
+
+/// Remove rows, tables or columns
+///
+/// As `execute`, and for what removes something, too: delete, a merge that deletes, truncate, drop, an `alter table` that drops
+/// a column or gives it another type.
+#[kv_sdk::operation(name = "destroy", effect = Destroy, suggest = Ask, facts(max_changes = "/max_changes"))]
+pub(crate) async fn destroy(io: &Io, input: Execute) -> Result<Reply, Failure> {
+    change(io, input).await
+}
+
+/// Say who may do what
+///
+/// As `destroy`, and for roles and rights, too: grant, revoke, create, alter or drop a role or a policy, another owner.
+#[kv_sdk::operation(name = "administer", effect = Grant, suggest = Deny, facts(max_changes = "/max_changes"))]
+pub(crate) async fn administer(io: &Io, input: Execute) -> Result<Reply, Failure> {
+    change(io, input).await
+}
+
+async fn change(io: &Io, input: Execute) -> Result<Reply, Failure> {
+    let mut summary = one_line(&input.sql);
+    let mut statement = Statement::write(input.sql).params(input.params.iter().flatten()).max_rows(DEFAULT_ROWS);
+    // Where none is given the host sets its own, for what it can count.
+    if let Some(most) = input.max_changes {
+        summary.push_str(&format!(", up to {most} rows"));
+        statement = statement.max_changes(most);
+    }
+    io.forward_success(statement.summary(summary)).await.map_err(in_the_text)
 }
 
 #[kv_sdk::input]
 pub(crate) struct Preview {
-    /// The statement that `execute` would get.
+    /// The statement that `execute`, `destroy` or `administer` would get.
     sql: String,
-    /// Values for `$1`, `$2`, ..., as `execute` would get them.
+    /// Values for `$1`, `$2`, ..., as they would get them.
     #[schemars(with = "Option<Vec<kv_sdk::Value>>", length(max = 1000))]
     params: Option<Vec<Box<RawValue>>>,
 }

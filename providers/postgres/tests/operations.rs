@@ -33,7 +33,14 @@ fn the_callers_statement_goes_as_it_is() {
             json!({"sql": "delete from t", "params": [null, "x'\"", {"a": [true]}], "max_changes": 3}),
             &["delete from t", r#"null "x'\"" {"a":[true]}"#, "1000 rows", "Write", "max-changes=3"],
         ),
-        ("execute", json!({"sql": "delete from t"}), &["delete from t", "", "1000 rows", "Write", "max-changes=1000"]),
+        ("execute", json!({"sql": "update t set a = 1"}), &["update t set a = 1", "", "1000 rows", "Write"]),
+        (
+            "destroy",
+            json!({"sql": "delete from t", "max_changes": 5}),
+            &["delete from t", "", "1000 rows", "Write", "max-changes=5"],
+        ),
+        ("destroy", json!({"sql": "truncate t"}), &["truncate t", "", "1000 rows", "Write"]),
+        ("administer", json!({"sql": "grant all on t to a"}), &["grant all on t to a", "", "1000 rows", "Write"]),
         ("preview", json!({"sql": "delete from t"}), &["delete from t", "", "1000 rows", "Write", "preview=true"]),
         (
             "explain",
@@ -198,7 +205,7 @@ fn the_operations_are_those_of_the_list() {
                 .as_object()
                 .map(|properties| properties.keys().cloned().collect())
                 .unwrap_or_default();
-            format!("{:<9}{:<6}{:<6}{}", word("name"), word("effect"), word("suggest"), members.join(" "))
+            format!("{:<11}{:<8}{:<6}{}", word("name"), word("effect"), word("suggest"), members.join(" "))
                 .trim_end()
                 .to_owned()
         })
@@ -206,13 +213,19 @@ fn the_operations_are_those_of_the_list() {
     assert_eq!(lines.join("\n"), include_str!("operations.txt").trim_end());
     assert_eq!((&manifest["protocol"], &manifest["origins"]), (&json!("sql"), &json!([])));
     assert!(manifest.get("endpoints").is_none());
-    let params = &manifest["operations"][4]["input"]["properties"];
+    let params = &manifest["operations"][6]["input"]["properties"];
     assert_eq!(params["params"]["type"], "array", "{params}");
 }
 
 #[test]
 fn effects_of_the_operations_are_those_of_their_statements() {
-    for (operation, effect) in [("execute", Effect::Write), ("preview", Effect::Write), ("query", Effect::Read)] {
+    for (operation, effect) in [
+        ("administer", Effect::Grant),
+        ("destroy", Effect::Destroy),
+        ("execute", Effect::Write),
+        ("preview", Effect::Write),
+        ("query", Effect::Read),
+    ] {
         assert_eq!(PROVIDER.operation(operation).unwrap().effect, effect);
     }
 }

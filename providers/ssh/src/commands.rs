@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use kv_sdk::{Command, Failure, Io, Reply};
 
+use crate::piece;
+
 const DEFAULT_TIMEOUT_SECONDS: u32 = 60;
 const DEFAULT_MAX_OUTPUT: u32 = 1 << 20;
 /// As many characters of a command as a summary repeats.
@@ -15,8 +17,10 @@ pub(crate) struct Run {
     /// variables, no pipes.
     #[schemars(length(min = 1))]
     argv: Vec<String>,
-    /// What it reads.
+    /// What it reads, as text; or say `stdin_base64`.
     stdin: Option<String>,
+    /// What it reads, in base64, where it is no text.
+    stdin_base64: Option<String>,
     /// How long it may take, 1 to 600; 60 when not said.
     #[schemars(range(min = 1, max = 600))]
     timeout_seconds: Option<u32>,
@@ -35,7 +39,8 @@ pub(crate) async fn run(io: &Io, input: Run) -> Result<Reply, Failure> {
         return Err(Failure::invalid_input("the program is missing").at("/argv"));
     }
     let summary = shortened(&format!("run {}", input.argv.join(" ")));
-    let command = bounded(Command::argv(input.argv), input.stdin, input.timeout_seconds, input.max_output);
+    let stdin = stdin(input.stdin, input.stdin_base64)?;
+    let command = bounded(Command::argv(input.argv), stdin, input.timeout_seconds, input.max_output);
     io.forward(command.summary(summary)).await
 }
 
@@ -44,8 +49,10 @@ pub(crate) struct Shell {
     /// Text for the user's shell on the machine, as typed there: `journalctl -u nginx | tail -n 20`.
     #[schemars(length(min = 1))]
     text: String,
-    /// What it reads.
+    /// What it reads, as text; or say `stdin_base64`.
     stdin: Option<String>,
+    /// What it reads, in base64, where it is no text.
+    stdin_base64: Option<String>,
     /// How long it may take, 1 to 600; 60 when not said.
     #[schemars(range(min = 1, max = 600))]
     timeout_seconds: Option<u32>,
@@ -61,13 +68,25 @@ pub(crate) struct Shell {
 #[kv_sdk::operation(name = "shell", effect = Write, suggest = Ask)]
 pub(crate) async fn shell(io: &Io, input: Shell) -> Result<Reply, Failure> {
     let summary = shortened(&format!("shell: {}", input.text));
-    let command = bounded(Command::shell(input.text), input.stdin, input.timeout_seconds, input.max_output);
+    let stdin = stdin(input.stdin, input.stdin_base64)?;
+    let command = bounded(Command::shell(input.text), stdin, input.timeout_seconds, input.max_output);
     io.forward(command.summary(summary)).await
 }
 
-fn bounded(command: Command, stdin: Option<String>, seconds: Option<u32>, max_output: Option<u32>) -> Command {
+fn stdin(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, Failure> {
+    match (text, base64) {
+        (None, None) => Ok(Vec::new()),
+        (Some(text), None) => Ok(text.into_bytes()),
+        (None, Some(base64)) => piece::decode(&base64).map_err(|failure| failure.at("/stdin_base64")),
+        (Some(_), Some(_)) => {
+            Err(Failure::invalid_input("it is `stdin` or `stdin_base64`, not both").at("/stdin_base64"))
+        }
+    }
+}
+
+fn bounded(command: Command, stdin: Vec<u8>, seconds: Option<u32>, max_output: Option<u32>) -> Command {
     command
-        .stdin(stdin.unwrap_or_default())
+        .stdin(stdin)
         .timeout(Duration::from_secs(seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS).into()))
         .max_output(max_output.unwrap_or(DEFAULT_MAX_OUTPUT))
 }

@@ -14,6 +14,7 @@ const SCRIPT: &str = r#"
 t=$1
 if [ -L "$t" ]; then t=$(readlink -f -- "$t") && [ -n "$t" ] || exit 81; fi
 if [ -d "$t" ]; then exit 82; fi
+if [ -e "$t" ] && [ ! -f "$t" ]; then exit 91; fi
 case $t in */*) d=${t%/*}/ ;; *) d=./ ;; esac
 if [ ! -d "$d" ]; then exit 83; fi
 if [ ! -w "$d" ] || [ ! -x "$d" ]; then exit 84; fi
@@ -42,7 +43,7 @@ trap - EXIT
 
 #[kv_sdk::input]
 pub(crate) struct WriteFile {
-    /// The file, from `/` or from the home directory. Its directory has to be there. A symbolic link is followed.
+    /// The file, from `/` or from the home directory. Its directory has to be there. A symbolic link to a file is followed.
     path: String,
     /// All of its content, as text; or say `base64`.
     content: Option<String>,
@@ -55,7 +56,7 @@ pub(crate) struct WriteFile {
 
 /// Write a file
 ///
-/// The whole file, in one moment: others see what was there before or all of what is new. Owner and permissions of a
+/// The whole of a regular file, there or new, in one moment: others see what was there before or all of what is new. Owner and permissions of a
 /// file that was there are kept; extended attributes and other hard links are not.
 #[kv_sdk::operation(name = "write-file", effect = Write, suggest = Ask, facts(path = "/path"))]
 pub(crate) async fn write_file(io: &Io, input: WriteFile) -> Result<Reply, Failure> {
@@ -98,6 +99,7 @@ fn stage(output: &Output, path: &str) -> Option<Failure> {
         88 => (FailureKind::Forbidden, "belongs to another user, and would not any more"),
         89 => (FailureKind::Upstream, "was not written: its mode could not be set"),
         90 => (FailureKind::Forbidden, "was not replaced: this user may not"),
+        91 => (FailureKind::InvalidInput, "is a pipe, a device or a socket; only regular files are written"),
         _ => return Some(output.to_failure()),
     };
     let failure = Failure::new(kind, format!("`{path}` {what}")).code(code.to_string());

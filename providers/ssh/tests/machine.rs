@@ -133,6 +133,65 @@ fn files_are_read() {
     }
 }
 
+fn make_pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+/// A pipe or a device would be waited for, has no end, or is something else once it is replaced.
+#[test]
+fn only_files_are_read_and_written() {
+    for machine in machines() {
+        make_pipe(&machine.path("pipe"));
+        symlink("pipe", machine.path("to-pipe")).unwrap();
+        symlink("/dev/zero", machine.path("to-zero")).unwrap();
+        fs::write(machine.path("file"), "content").unwrap();
+        symlink("file", machine.path("to-file")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(machine.path("socket")).unwrap();
+        for path in ["pipe", "to-pipe", "to-zero", "/dev/zero", "socket", "."] {
+            for operation in ["read-file", "tail", "write-file"] {
+                let mut input = json!({"path": path});
+                if operation == "write-file" {
+                    input["content"] = "x".into();
+                }
+                assert_eq!(machine.failed(operation, input), FailureKind::InvalidInput, "{operation} {path}");
+            }
+        }
+        assert!(fs::symlink_metadata(machine.path("to-pipe")).unwrap().is_symlink());
+        assert_eq!(machine.done("stat", json!({"path": "pipe"}))["kind"], "pipe");
+        assert_eq!(machine.done("read-file", json!({"path": "to-file"}))["text"], "content");
+        machine.done("write-file", json!({"path": "to-file", "content": "new"}));
+        assert_eq!(fs::read_to_string(machine.path("file")).unwrap(), "new");
+    }
+}
+
+/// A name is one entry, whatever is in it, and long paths are asked about in several commands.
+#[test]
+fn odd_names_and_long_paths() {
+    let machine = &machines()[0];
+    let odd = ["two\nlines", "b\\ackslash", "q'uote", "\u{e4}\u{1b}[2J", " blank ", "81a4 1 1 a b .x"];
+    for name in odd {
+        fs::write(machine.path(name), name).unwrap();
+    }
+    let listed = machine.done("list-dir", json!({}));
+    for name in odd {
+        let found: Vec<_> =
+            listed["entries"].as_array().unwrap().iter().filter(|entry| entry["name"] == name).collect();
+        assert_eq!(found.len(), 1, "{name:?}: {listed}");
+        assert_eq!((&found[0]["kind"], &found[0]["size"]), (&json!("file"), &json!(name.len())), "{name:?}");
+    }
+    assert_eq!(listed["entries"].as_array().unwrap().len(), odd.len());
+    let deep = "d'".repeat(120);
+    let path: PathBuf = std::iter::repeat_n(&deep, 6).collect();
+    fs::create_dir_all(machine.path("").join(&path)).unwrap();
+    for number in 0..40 {
+        fs::write(machine.path("").join(&path).join(format!("{number:02}{}", "x".repeat(200))), "x").unwrap();
+    }
+    let listed = machine.done("list-dir", json!({"path": path.to_str().unwrap()}));
+    let entries = listed["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| entry["kind"] == "file"), "{listed}");
+    assert_eq!((entries.len(), &listed["truncated"]), (40, &json!(false)));
+}
+
 #[test]
 fn directories_are_listed() {
     for machine in machines() {

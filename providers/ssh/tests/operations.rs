@@ -37,6 +37,19 @@ fn each_operation_makes_its_command() {
         ("run", json!({"argv": ["a b", "$x"]}), "a b|$x (60000 ms, 1048576 bytes) Write"),
         ("run", json!({"argv": ["x"], "timeout_seconds": 600, "max_output": 9}), "x (600000 ms, 9 bytes) Write"),
         ("shell", json!({"text": "a | b; c"}), "shell: a | b; c (60000 ms, 1048576 bytes) Write"),
+        ("read-file", json!({"path": "/a b"}), "ls|-ldL|--|/a b (60000 ms, 1048576 bytes) Read, repeatable"),
+        ("tail", json!({"path": "-n", "lines": 7}), "ls|-ldL|--|./-n (60000 ms, 1048576 bytes) Read, repeatable"),
+        (
+            "stat",
+            json!({"path": "x", "follow": true}),
+            "stat|-L|-c|%f %s %Y %U %G %n|--|x (60000 ms, 1048576 bytes) Read, repeatable",
+        ),
+        ("list-dir", json!({}), "ls|-1Ab|--|./ (60000 ms, 1048576 bytes) Read, repeatable"),
+        ("list-dir", json!({"path": "/etc"}), "ls|-1Ab|--|/etc/ (60000 ms, 1048576 bytes) Read, repeatable"),
+    ] {
+        assert_eq!(shown(&call(operation, input.clone())), wanted, "{operation} {input}");
+    }
+    for (operation, input, wanted) in [
         ("read-file", json!({"path": "/a b"}), "tail|-c|+1|--|/a b (60000 ms, 262144 bytes) Read, repeatable"),
         (
             "read-file",
@@ -44,15 +57,35 @@ fn each_operation_makes_its_command() {
             "tail|-c|+11|--|./- (60000 ms, 5 bytes) Read, repeatable",
         ),
         ("tail", json!({"path": "-n", "lines": 7}), "tail|-n|7|--|./-n (60000 ms, 1048576 bytes) Read, repeatable"),
-        (
-            "stat",
-            json!({"path": "x", "follow": true}),
-            "stat|-L|-c|%f %s %Y %U %G %n|--|x (60000 ms, 1048576 bytes) Read, repeatable",
-        ),
-        ("list-dir", json!({}), "ls|-1A|--|./ (60000 ms, 1048576 bytes) Read, repeatable"),
-        ("list-dir", json!({"path": "/etc"}), "ls|-1A|--|/etc/ (60000 ms, 1048576 bytes) Read, repeatable"),
     ] {
-        assert_eq!(shown(&call(operation, input.clone())), wanted, "{operation} {input}");
+        assert_eq!(shown(&of_a_file(operation, input.clone())), wanted, "{operation} {input}");
+    }
+}
+
+/// A call whose path turned out to be a regular file's.
+fn of_a_file(operation: &str, input: Value) -> Run {
+    let mut run = call(operation, input);
+    run.respond_output(wrote(0, "-rw-r--r-- 1 u g 4 Jan  1 00:00 /f\n", ""));
+    run
+}
+
+/// What has no end is not opened.
+#[test]
+fn only_files_are_read() {
+    for (first, kind) in [
+        ("prw-r--r--", FailureKind::InvalidInput),
+        ("crw-rw-rw-", FailureKind::InvalidInput),
+        ("brw-rw----", FailureKind::InvalidInput),
+        ("srwxr-xr-x", FailureKind::InvalidInput),
+        ("drwxr-xr-x", FailureKind::InvalidInput),
+        ("", FailureKind::InvalidInput),
+    ] {
+        for operation in ["read-file", "tail"] {
+            let mut run = call(operation, json!({"path": "/f"}));
+            run.respond_output(wrote(0, &format!("{first} 1 u g 0 Jan  1 00:00 /f\n"), ""));
+            let failure = run.expect_failure();
+            assert_eq!((failure.kind, failure.field.as_deref()), (kind, Some("/path")), "{operation} {first}");
+        }
     }
 }
 
@@ -65,20 +98,26 @@ fn commands_of_the_callers_own_stream() {
     let summary = run.expect_forward().summary();
     assert!(summary.starts_with("shell: xxx") && summary.ends_with('…') && summary.chars().count() < 200);
     assert_eq!(call("run", json!({"argv": [""]})).expect_failure().field.as_deref(), Some("/argv"));
+    let run = call("run", json!({"argv": ["tar", "x"], "stdin_base64": "/wAB"}));
+    assert_eq!(run.expect_forward().command().input(), [0xff, 0, 1]);
+    for input in [json!({"argv": ["x"], "stdin": "", "stdin_base64": ""}), json!({"argv": ["x"], "stdin_base64": "%"})]
+    {
+        assert_eq!(call("run", input).expect_failure().field.as_deref(), Some("/stdin_base64"));
+    }
 }
 
 #[test]
 fn a_file_is_read_in_pieces() {
-    let mut run = call("read-file", json!({"path": "/f", "offset": 2, "limit": 4}));
+    let mut run = of_a_file("read-file", json!({"path": "/f", "offset": 2, "limit": 4}));
     run.respond_output(cut("abc\u{e4}".as_bytes().get(..4).unwrap()));
     assert_eq!(
         run.expect_done(),
         json!({"path": "/f", "offset": 2, "text": "abc", "bytes": 3, "truncated": true, "next_offset": 5})
     );
-    let mut run = call("read-file", json!({"path": "/f"}));
+    let mut run = of_a_file("read-file", json!({"path": "/f"}));
     run.respond_output(Output::new(Exit::Code(0), vec![0xff, 0], ""));
     assert_eq!(run.expect_done(), json!({"path": "/f", "offset": 0, "base64": "/wA=", "bytes": 2, "truncated": false}));
-    let mut run = call("tail", json!({"path": "/f"}));
+    let mut run = of_a_file("tail", json!({"path": "/f"}));
     run.respond_output(wrote(0, "a\nb\n", ""));
     assert_eq!(run.expect_done(), json!({"path": "/f", "text": "a\nb\n", "bytes": 4, "truncated": false}));
 }
@@ -98,7 +137,7 @@ fn what_a_program_says_becomes_a_failure() {
         (Output::new(Exit::Signal("KILL".into()), "", ""), FailureKind::Upstream, "KILL", None),
         (Output::new(Exit::TimedOut, "", ""), FailureKind::Upstream, "timeout", None),
     ] {
-        let mut run = call("tail", json!({"path": "/f"}));
+        let mut run = of_a_file("tail", json!({"path": "/f"}));
         run.respond_output(output.clone());
         let failure = run.expect_failure();
         assert_eq!(
@@ -116,7 +155,7 @@ fn in_another_language_the_path_itself_is_asked() {
         (wrote(0, "41ed 1 2 root root /f\n", ""), FailureKind::InvalidInput),
         (wrote(0, "8180 1 2 root root /f\n", ""), FailureKind::Forbidden),
     ] {
-        let mut run = call("read-file", json!({"path": "/f"}));
+        let mut run = of_a_file("read-file", json!({"path": "/f"}));
         run.respond_output(wrote(1, "", "tail : impossible d'ouvrir"));
         assert!(shown(&run).starts_with("stat|-L|-c|"), "{}", shown(&run));
         run.respond_output(answer);

@@ -34,7 +34,9 @@ pub(crate) async fn run() -> Result<()> {
     }
     println!("daemon at rest: {:.1} MiB", kv.memory()?.0);
     for connections in [1, 16, 64] {
-        println!("\n{connections} connection(s)       p50 us    p99 us   calls/s    p50 to direct / bare / nginx");
+        println!(
+            "\n{connections:>2} connection(s)        p50 us    p99 us    added     added   calls/s    p50 to direct / bare / nginx"
+        );
         let direct = plain(service, connections).await?;
         let bare = plain(bare.address(), connections).await?;
         let nginx = match &nginx {
@@ -59,9 +61,12 @@ pub(crate) async fn run() -> Result<()> {
         }
         base.line("kv raw", raw);
         base.line("kv typed", typed);
-        if connections == 1 {
-            base.line("kv by MCP", measure(vec![Mcp::start(&kv).await?]).await?);
+        // A program of its own for each, as agents have it.
+        let mut clients = Vec::new();
+        for _ in 0..connections {
+            clients.push(Mcp::start(&kv).await?);
         }
+        base.line("kv by MCP", measure(clients).await?);
     }
     let (now, most) = kv.memory()?;
     println!("\ndaemon after the load: {now:.1} MiB, at most {most:.1} MiB");
@@ -88,9 +93,11 @@ impl Base {
         let ratio = |other: Figure| micros(figure.p50) / micros(other.p50);
         let nginx = self.nginx.map_or("-".to_owned(), |nginx| format!("{:.2}", ratio(nginx)));
         println!(
-            "  {name:<18} {:>9.0} {:>9.0} {:>9.0}    {:.2} / {:.2} / {nginx}",
+            "  {name:<18} {:>9.0} {:>9.0} {:>+8.0} {:>+9.0} {:>9.0}    {:.2} / {:.2} / {nginx}",
             micros(figure.p50),
             micros(figure.p99),
+            micros(figure.p50) - micros(self.direct.p50),
+            micros(figure.p99) - micros(self.direct.p99),
             figure.per_second,
             ratio(self.direct),
             ratio(self.bare),

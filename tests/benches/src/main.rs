@@ -1,9 +1,10 @@
 //! What kv costs: the same work directly, through nginx, through the least of proxies, and through kv, in one run.
 //!
-//! `cargo run -p kv-benches` measures everything; a name (`calls`, `stream`, `step`, `redaction`, `start`, `sql`, `ssh`) measures that
+//! `cargo run -p kv-benches` measures everything; a name (`step`, `redaction`, `audit`, `start`, `calls`, `stream`, `sql`, `ssh`) measures that
 //! alone. Figures are of this machine and this moment: the ratios are what to quote. Everything stays on loopback, every
 //! loop is bounded, and every process that is started is ended.
 
+mod audit;
 mod calls;
 mod kv;
 mod load;
@@ -35,6 +36,9 @@ fn main() -> Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
+        if wants("audit") {
+            audit::run().await?;
+        }
         if wants("start") {
             parts::start().await?;
         }

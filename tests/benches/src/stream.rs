@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use http::header::{AUTHORIZATION, HeaderValue};
 use http_body_util::BodyExt;
+use kv_fakes::{Host, TestCa, bare_proxy};
 
 use crate::kv::{Kv, Raw, text};
 use crate::load::Plain;
@@ -13,13 +15,18 @@ const ROUNDS: usize = 20;
 pub(crate) async fn run() -> Result<()> {
     let service = upstream::start()?;
     let nginx = nginx::start(service)?;
+    let bare = bare_proxy(
+        &TestCa::new(),
+        &format!("http://{service}"),
+        (AUTHORIZATION, HeaderValue::from_static("Bearer sk-bench")),
+        Host::Thread,
+    )?;
     let kv = Kv::start(service)?;
-    println!("\nstream: first byte, median of {ROUNDS}");
+    let mut ways = vec![("direct", service), ("bare hyper", bare.address())];
+    ways.extend(nginx.as_ref().map(|nginx| ("nginx", nginx.address)));
+
+    println!("\nstream: first byte, median of {ROUNDS}, with kv's ratio to each way");
     let path = "/v1/chat/completions";
-    report("direct", first_byte(&mut Plain::connect(service, path).await?).await?);
-    if let Some(nginx) = &nginx {
-        report("nginx", first_byte(&mut Plain::connect(nginx.address, path).await?).await?);
-    }
     let mut client = Raw(kv.client().await?, path);
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
@@ -29,14 +36,15 @@ pub(crate) async fn run() -> Result<()> {
         times.push(started.elapsed());
         while answer.next().await.map_err(text)?.is_some() {}
     }
-    report("kv", median(times));
-
-    println!("body of {} MB", upstream::LARGE >> 20);
-    let path = "/v1/files/large/content";
-    rate("direct", large(&mut Plain::connect(service, path).await?).await?);
-    if let Some(nginx) = &nginx {
-        rate("nginx", large(&mut Plain::connect(nginx.address, path).await?).await?);
+    let through_kv = median(times);
+    println!("  {:<10} {:>7.0} us", "kv", micros(through_kv));
+    for (name, address) in &ways {
+        let time = first_byte(&mut Plain::connect(*address, path).await?).await?;
+        println!("  {name:<10} {:>7.0} us   {:.2}x", micros(time), micros(through_kv) / micros(time));
     }
+
+    println!("body of {} MB, with kv's ratio to each way", upstream::LARGE >> 20);
+    let path = "/v1/files/large/content";
     let mut client = Raw(kv.client().await?, path);
     let started = Instant::now();
     let mut answer = client.send().await?;
@@ -47,8 +55,12 @@ pub(crate) async fn run() -> Result<()> {
     if bytes != upstream::LARGE {
         return Err(format!("{bytes} bytes came through kv").into());
     }
-    rate("kv", started.elapsed());
-    println!("  daemon at most {:.1} MiB", kv.memory()?.1);
+    let through_kv = rate(started.elapsed());
+    println!("  {:<10} {through_kv:>7.0} MB/s   (daemon at most {:.1} MiB)", "kv", kv.memory()?.1);
+    for (name, address) in &ways {
+        let plain = rate(large(&mut Plain::connect(*address, path).await?).await?);
+        println!("  {name:<10} {plain:>7.0} MB/s   {:.2}x", through_kv / plain);
+    }
     Ok(())
 }
 
@@ -78,10 +90,11 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-fn report(name: &str, time: Duration) {
-    println!("  {name:<8} {:>7.0} us", time.as_secs_f64() * 1e6);
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
-fn rate(name: &str, time: Duration) {
-    println!("  {name:<8} {:>7.0} MB/s", (upstream::LARGE as f64 / 1e6) / time.as_secs_f64());
+/// In MB/s.
+fn rate(time: Duration) -> f64 {
+    upstream::LARGE as f64 / 1e6 / time.as_secs_f64()
 }

@@ -39,6 +39,8 @@ pub enum Leaf {
     NotYetValid,
     /// Signed by an authority that nobody was told about.
     OtherAuthority,
+    /// An authority's certificate, signed by itself, as the server's own: what `openssl req -x509` makes.
+    OwnAuthority,
     /// Signed by itself.
     SelfSigned,
     /// Good in time and signature, but for `wrong.invalid`.
@@ -102,7 +104,7 @@ impl TestCa {
         let key = fresh_key();
         let params = leaf_params(leaf);
         let certificate = match leaf {
-            Leaf::SelfSigned => params.self_signed(&key),
+            Leaf::OwnAuthority | Leaf::SelfSigned => params.self_signed(&key),
             Leaf::OtherAuthority => params.signed_by(&key, &TestCa::called("an authority that nobody knows").issuer),
             _ => params.signed_by(&key, &self.issuer),
         }
@@ -147,7 +149,10 @@ fn leaf_params(leaf: &Leaf) -> CertificateParams {
     let mut params = CertificateParams::new(names).expect("a test's names are ASCII");
     let common_name = if *leaf == Leaf::CommonNameOnly { "127.0.0.1" } else { "kv test service" };
     params.distinguished_name = named(common_name);
-    params.use_authority_key_identifier_extension = *leaf != Leaf::SelfSigned;
+    params.use_authority_key_identifier_extension = !matches!(leaf, Leaf::OwnAuthority | Leaf::SelfSigned);
+    if *leaf == Leaf::OwnAuthority {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = match leaf {
         Leaf::WrongPurpose => vec![ExtendedKeyUsagePurpose::ClientAuth],

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{Context, connection, operation};
 use crate::arguments::{Api, Call, CallOptions};
 use crate::client::{Answer, Outcome, Request, full};
+use crate::inert::Inert;
 use crate::input;
 use crate::output::{inert, write_out};
 use crate::problem::Problem;
@@ -133,9 +134,10 @@ fn media_type(path: &str) -> &'static str {
     }
 }
 
-/// Prints the answer as it comes. A status from 400 on ends in an error, after the body.
+/// Prints the answer as it comes. A status from 400 on ends in an error, after the body. A pipe or a file gets the bytes as
+/// they are; on a terminal they steer nothing.
 async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
-    let status = match &answer.outcome {
+    let (status, is_json) = match &answer.outcome {
         Outcome::Forwarded { status, headers } => {
             if include {
                 let mut text = format!("HTTP {status}\n");
@@ -143,19 +145,19 @@ async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
                 text.push('\n');
                 write(text.as_bytes())?;
             }
-            *status
+            (*status, is_json(headers))
         }
-        Outcome::Command | Outcome::Result => 200,
+        Outcome::Command | Outcome::Result => (200, true),
     };
-    let mut terminal = std::io::stdout().is_terminal().then(Screen::default);
+    let mut screen = std::io::stdout().is_terminal().then(|| Screen::new(is_json));
     while let Some(chunk) = answer.next().await? {
-        match &mut terminal {
-            Some(screen) => write(&screen.inert(&chunk))?,
+        match &mut screen {
+            Some(screen) => write(screen.take(&chunk).as_bytes())?,
             None => write(&chunk)?,
         }
     }
-    if terminal.is_some_and(|screen| screen.last.is_some_and(|byte| byte != b'\n')) {
-        write(b"\n")?;
+    if let Some(screen) = screen {
+        write(screen.end().as_bytes())?;
     }
     if status < 400 {
         return Ok(());
@@ -163,27 +165,45 @@ async fn show(mut answer: Answer, include: bool) -> Result<(), Problem> {
     Err(kv_api::ApiError::new(Code::Upstream, format!("the service answered {status}")).sent(kv_api::Sent::Yes).into())
 }
 
-/// Makes what a service sent inert for a terminal, piece by piece: control characters, C1 included, become `?`. A pipe
-/// or a file gets the bytes as they are.
-#[derive(Default)]
+fn is_json(headers: &[(String, String)]) -> bool {
+    let media_type = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    media_type.is_some_and(|(_, value)| {
+        let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(essence.as_str(), "application/json" | "application/x-ndjson" | "application/jsonl")
+            || essence.ends_with("+json")
+    })
+}
+
+/// What a service sent on its way to a terminal, whose next prompt begins a line.
 struct Screen {
-    last: Option<u8>,
+    inert: Inert,
+    is_open: bool,
 }
 
 impl Screen {
-    fn inert(&mut self, chunk: &[u8]) -> Vec<u8> {
-        let clean = chunk.iter().map(|byte| {
-            let steers = match byte {
-                b'\n' | b'\t' => false,
-                0..=0x1f | 0x7f => true,
-                // U+0080 to U+009F in UTF-8; an 8-bit terminal takes the second byte alone for a control character.
-                0x80..=0x9f => self.last == Some(0xc2),
-                _ => false,
-            };
-            self.last = Some(*byte);
-            if steers { b'?' } else { *byte }
-        });
-        clean.collect()
+    fn new(is_json: bool) -> Self {
+        Self { inert: if is_json { Inert::json() } else { Inert::default() }, is_open: false }
+    }
+
+    fn take(&mut self, chunk: &[u8]) -> String {
+        let text = self.inert.take(chunk);
+        self.note(&text);
+        text
+    }
+
+    fn end(mut self) -> String {
+        let mut text = self.inert.end();
+        self.note(&text);
+        if self.is_open {
+            text.push('\n');
+        }
+        text
+    }
+
+    fn note(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.is_open = !text.ends_with('\n');
+        }
     }
 }
 
@@ -194,13 +214,23 @@ fn write(bytes: &[u8]) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::Screen;
+    use super::{Screen, is_json};
 
     #[test]
     fn a_service_cannot_steer_the_terminal() {
-        let mut screen = Screen::default();
-        assert_eq!(screen.inert("a\u{1b}[31m\r\n\té".as_bytes()), "a?[31m?\n\té".as_bytes());
-        assert_eq!(screen.inert(b"x\xc2"), b"x\xc2");
-        assert_eq!(screen.inert(b"\x9bz"), b"?z");
+        let mut screen = Screen::new(false);
+        let shown = screen.take("a\u{1b}[2J\u{9b}2J\u{202e}\r\n\té\u{200b}".as_bytes()) + &screen.end();
+        assert_eq!(shown, "a\u{fffd}[2J\u{fffd}2J\u{fffd}\n\té\u{fffd}\n");
+        let mut screen = Screen::new(true);
+        let json = "{\"a\":\"\u{9b}2J\u{202e}\"}\n";
+        let (first, rest) = json.as_bytes().split_at(7);
+        assert_eq!(screen.take(first) + &screen.take(rest) + &screen.end(), "{\"a\":\"\\u009b2J\\u202e\"}\n");
+    }
+
+    #[test]
+    fn what_is_json() {
+        let of = |value: &str| is_json(&[("Content-Type".to_owned(), value.to_owned())]);
+        assert!(of("application/json") && of("Application/Problem+JSON; charset=utf-8"));
+        assert!(!of("text/plain") && !of("audio/mpeg") && !is_json(&[]));
     }
 }

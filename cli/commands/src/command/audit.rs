@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::Context;
 use crate::arguments::{Audit, AuditVerb};
 use crate::client::Request;
-use crate::output::{inert, print};
+use crate::output::{inert, print, print_json};
 use crate::problem::Problem;
 use crate::time::{now_ms, stamp};
 
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, arguments: Audit) -> Result<(), Probl
             let line: Vec<u8> = pending.drain(..=end).collect();
             let text = String::from_utf8_lossy(&line);
             let text = text.trim_end();
-            if context.output.json { print(text)? } else { print(&entry(text)?)? }
+            if context.output.json { print_json(text)? } else { print(&entry(text)?)? }
         }
     }
     Ok(())

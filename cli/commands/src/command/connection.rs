@@ -229,6 +229,7 @@ pub(super) fn pinned_line(pinned: &PinnedKey) -> String {
     let whose = match pinned {
         PinnedKey::Authority(_) => "authority",
         PinnedKey::Host(_) => "host key",
+        PinnedKey::Revoked(_) => "revoked",
     };
     format!("{whose:<10} {} {}\n", key.algorithm().name(), key.fingerprint())
 }

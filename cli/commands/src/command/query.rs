@@ -9,7 +9,7 @@ use super::statement::Typed;
 use super::typed::{self, Target};
 use super::{Context, connection};
 use crate::arguments::Query;
-use crate::output::{inert, print, write_out};
+use crate::output::{inert, print, print_json, write_out};
 use crate::problem::Problem;
 
 pub(super) async fn run(context: &Context, arguments: Query) -> Result<(), Problem> {
@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, arguments: Query) -> Result<(), Probl
         .map_err(|problem| typed.explained(problem))?;
     let text = answer.text().await?;
     if context.output.json {
-        return print(&text);
+        return print_json(&text);
     }
     let rows = Rows::read(&text)?;
     if arguments.csv {

@@ -12,7 +12,7 @@ use super::statement::Typed;
 use super::typed::{self, Target};
 use super::{Context, connection};
 use crate::arguments::Sql;
-use crate::output::{inert, print, tell};
+use crate::output::{inert, print, print_json, tell};
 use crate::problem::Problem;
 
 /// As many rows of a preview as a person reads.
@@ -43,12 +43,12 @@ pub(super) async fn run(context: &Context, arguments: Sql) -> Result<(), Problem
     }
     let mut input = typed.input();
     input.extend(arguments.max_changes.map(|most| ("max_changes".to_owned(), most.into())));
-    let answer = typed::call(context, &target, "execute", input.into(), Effect::Grant)
+    let answer = typed::call(context, &target, typed.operation(), input.into(), Effect::Grant)
         .await
         .map_err(|problem| typed.explained(problem))?;
     let text = answer.text().await?;
     if context.output.json {
-        return print(&text);
+        return print_json(&text);
     }
     let rows = Rows::read(&text)?;
     if !rows.columns.is_empty() {
@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, arguments: Sql) -> Result<(), Problem
         print(&table.text)?;
         table.cut.iter().for_each(|cut| context.output.note(cut));
     }
-    print(&format!("changed    {}", counted(rows.affected)))
+    print(&format!("changed    {}", typed.counted(rows.affected)))
 }
 
 /// What is known of a change before it is made.
@@ -83,7 +83,10 @@ fn shown(typed: &Typed, would: &Would) -> String {
     match would {
         Would::Unknown(why) => text.push_str(&format!("touches    unknown: {why}")),
         Would::Touch(rows) => {
-            text.push_str(&format!("touches    {} (tried, and rolled back)", counted(rows.affected)));
+            text.push_str(&format!("touches    {} (tried, and rolled back)", typed.counted(rows.affected)));
+            if typed.is_of_everything() {
+                text.push_str("\n           nothing in it chooses among the rows of a table: it is every one");
+            }
             if !rows.columns.is_empty()
                 && let Ok(table) = rows.table()
             {
@@ -96,10 +99,6 @@ fn shown(typed: &Typed, would: &Would) -> String {
         }
     }
     inert(&text)
-}
-
-fn counted(rows: u64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
 #[cfg(test)]
@@ -115,6 +114,13 @@ mod tests {
         let text = shown(&typed, &Would::Touch(rows));
         assert!(text.contains("statement  update t\n           set a = $1�[2J\n$1         \"x�\"\n"), "{text}");
         assert!(text.ends_with("touches    3 rows (tried, and rolled back)"), "{text}");
+        let touches = |sql: &str| {
+            let rows = Rows::read(r#"{"columns":[],"rows":[],"affected":0,"truncated":false}"#).unwrap();
+            shown(&Typed { sql: sql.to_owned(), params: Vec::new() }, &Would::Touch(rows))
+        };
+        assert!(touches("truncate t").contains("touches    what it names, of which no rows are counted (tried"));
+        assert!(touches("delete from t where id = id").contains("\n           nothing in it chooses among the rows"));
+        assert!(!touches("delete from t where id = 1").contains("nothing in it chooses"));
         let text = shown(&typed, &Would::Unknown("refused".to_owned()));
         assert!(text.ends_with("touches    unknown: refused"), "{text}");
     }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 use bytes::{Buf, BytesMut};
-use kv_api::{CommandExit, CommandLine};
+use kv_api::{CommandExit, CommandLine, HiddenBytes};
 use kv_model::{Effect, MAX_COMMAND_TIME, Protocol};
 use serde_json::{Map, Value};
 
@@ -15,10 +15,10 @@ use super::{Context, RUN_FAILED, connection, wait_for};
 use crate::arguments::Ssh;
 use crate::client::{Answer, Outcome};
 use crate::inert::Inert;
-use crate::output::{print, write_out};
+use crate::output::{print_json, write_out};
 use crate::problem::Problem;
 
-/// As much as a command is fed. It travels as text in a request, which is bounded as a whole.
+/// As much as a command is fed. It travels in a request's JSON, which is bounded as a whole.
 const MAX_STDIN: u64 = 4 << 20;
 /// The longest line of an answer: a piece of output is far shorter.
 const MAX_LINE: usize = 16 << 20;
@@ -54,15 +54,19 @@ async fn carry_out(context: &Context, arguments: Ssh) -> Result<u8, Problem> {
     }
     input.extend(arguments.max_output.map(|most| ("max_output".to_owned(), Value::from(most))));
     if !arguments.no_stdin && !std::io::stdin().is_terminal() {
-        let text = standard_input()?;
-        if !text.is_empty() {
-            input.insert("stdin".to_owned(), text.into());
+        match standard_input()? {
+            Fed::Nothing => {}
+            Fed::Text(text) => drop(input.insert("stdin".to_owned(), text.into())),
+            Fed::Bytes(bytes) => {
+                let base64 = serde_json::to_value(HiddenBytes::new(bytes));
+                input.insert("stdin_base64".to_owned(), base64.map_err(|error| Problem::failed(error.to_string()))?);
+            }
         }
     }
     let target = Target { connection: &name, protocol: Protocol::Ssh, agent: &arguments.agent };
     let answer = typed::call(context, &target, operation, input.into(), Effect::Grant).await?;
     if answer.outcome != Outcome::Command {
-        print(&answer.text().await?)?;
+        print_json(&answer.text().await?)?;
         return Ok(0);
     }
     let mut screen = Screen::new();
@@ -78,7 +82,14 @@ async fn carry_out(context: &Context, arguments: Ssh) -> Result<u8, Problem> {
     Ok(code(&exit))
 }
 
-fn standard_input() -> Result<String, Problem> {
+/// What there is to read.
+enum Fed {
+    Bytes(Vec<u8>),
+    Nothing,
+    Text(String),
+}
+
+fn standard_input() -> Result<Fed, Problem> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
@@ -88,8 +99,18 @@ fn standard_input() -> Result<String, Problem> {
     if bytes.len() as u64 > MAX_STDIN {
         return Err(Problem::usage(format!("standard input is over {MAX_STDIN} bytes; nothing was run")));
     }
-    String::from_utf8(bytes)
-        .map_err(|_| Problem::usage("standard input is no text in UTF-8, and only text goes along; nothing was run"))
+    Ok(fed(bytes))
+}
+
+/// Text goes as text, so that the trail's reader of a call's input can read it. JSON writes a control character with six.
+fn fed(bytes: Vec<u8>) -> Fed {
+    let odd = bytes.iter().filter(|byte| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')).count();
+    match String::from_utf8(bytes) {
+        Ok(text) if text.is_empty() => Fed::Nothing,
+        Ok(text) if odd * 16 <= text.len() => Fed::Text(text),
+        Ok(text) => Fed::Bytes(text.into_bytes()),
+        Err(error) => Fed::Bytes(error.into_bytes()),
+    }
 }
 
 /// Writes what comes until the command has ended.
@@ -235,6 +256,15 @@ mod tests {
             (CommandExit::TimedOut, 124),
         ] {
             assert_eq!(code(&exit), number, "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_reads_goes_as_it_is() {
+        assert!(matches!(fed(Vec::new()), Fed::Nothing));
+        assert!(matches!(fed("a\u{e4}\n".into()), Fed::Text(text) if text == "a\u{e4}\n"));
+        for bytes in [&b"\xff\xfe"[..], b"\0\x01\x02", b"PK\x03\x04\x14\0"] {
+            assert!(matches!(fed(bytes.to_vec()), Fed::Bytes(same) if same == bytes), "{bytes:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use kv_model::json;
+use kv_model::{Effect, Reading, json};
 use serde_json::{Map, Value};
 
 use crate::arguments::Statement;
@@ -43,6 +43,26 @@ impl Typed {
         Ok(Self { sql, params })
     }
 
+    /// The operation that carries it out, by the same reading that the daemon goes by. It only saves a person and an agent the
+    /// choosing: the daemon reads the text itself, and refuses what is graver than the operation that was chosen here.
+    pub(super) fn operation(&self) -> &'static str {
+        changing(&self.sql)
+    }
+
+    /// A number of changed rows in words, where the server counts them.
+    pub(super) fn counted(&self, rows: u64) -> String {
+        match (is_uncounted(&self.sql), rows) {
+            (true, _) => "what it names, of which no rows are counted".to_owned(),
+            (false, 1) => "1 row".to_owned(),
+            (false, rows) => format!("{rows} rows"),
+        }
+    }
+
+    /// It changes or removes every row of a table.
+    pub(super) fn is_of_everything(&self) -> bool {
+        Reading::of_any(&self.sql).is_ok_and(|reading| reading.everything)
+    }
+
     /// The input of an operation that takes a statement.
     pub(super) fn input(&self) -> Map<String, Value> {
         let mut input = Map::from_iter([("sql".to_owned(), self.sql.as_str().into())]);
@@ -67,6 +87,20 @@ impl Typed {
             error.message.push_str(&excerpt(&self.sql, usize::try_from(position).unwrap_or(usize::MAX)));
         }
         error.into()
+    }
+}
+
+/// Rows that a statement takes away and no server counts: 0 would be told of them.
+pub(super) fn is_uncounted(sql: &str) -> bool {
+    Reading::of_any(sql).is_ok_and(|reading| reading.uncounted().is_some())
+}
+
+/// The least grave operation that a statement which may write can be. One that is not understood is refused by any.
+pub(super) fn changing(sql: &str) -> &'static str {
+    match Reading::of_any(sql).map(|reading| reading.effect) {
+        Ok(Effect::Grant) => "administer",
+        Ok(Effect::Destroy) => "destroy",
+        Ok(Effect::Read | Effect::Write) | Err(_) => "execute",
     }
 }
 
@@ -149,6 +183,26 @@ mod tests {
             ("1e999", json!("1e999")),
         ] {
             assert_eq!(parameter(given), value, "{given}");
+        }
+    }
+
+    #[test]
+    fn each_statement_has_its_operation() {
+        for (sql, operation) in [
+            ("insert into t values (1)", "execute"),
+            ("update t set a = 1", "execute"),
+            ("create table t (a int)", "execute"),
+            ("select nextval('s')", "execute"),
+            ("delete from t where id = $1", "destroy"),
+            ("with gone as (delete from t where id = 1 returning *) insert into u select * from gone", "destroy"),
+            ("truncate t", "destroy"),
+            ("drop table t", "destroy"),
+            ("alter table t drop column a", "destroy"),
+            ("grant select on t to someone", "administer"),
+            ("alter role someone superuser", "administer"),
+            ("not a statement", "execute"),
+        ] {
+            assert_eq!(changing(sql), operation, "{sql}");
         }
     }
 

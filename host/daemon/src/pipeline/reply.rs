@@ -106,7 +106,7 @@ impl Brought {
                 outcome.finish(queried.response.is_err().then_some(REFUSED_STATEMENT));
                 Ok(Response::Sql(queried.response))
             }
-            Brought::Ssh(answer) => command(answer, outcome).await,
+            Brought::Ssh(answer) => command(answer, outcome, memory).await,
         }
     }
 }
@@ -135,23 +135,34 @@ async fn http(answer: Answer, mut outcome: OutcomeGuard, memory: &Account) -> Re
 }
 
 /// A command's output has a limit of its own, under what a provider may be handed.
-async fn command(mut answer: Box<CommandAnswer>, mut outcome: OutcomeGuard) -> Result<Response, Fault> {
-    let read = answer.collect().await;
+async fn command(
+    mut answer: Box<CommandAnswer>,
+    mut outcome: OutcomeGuard,
+    memory: &Account,
+) -> Result<Response, Fault> {
+    let read = memory.collect_command(&mut answer).await;
     outcome.command(&answer, read.as_ref().ok().map(|output| &output.exit));
     match read {
         Ok(output) => {
-            outcome.finish((output.exit == Exit::TimedOut).then_some(TIMED_OUT));
+            outcome.finish(how_ended(&output.exit, output.truncated));
             Ok(Response::Ssh(output))
         }
         Err(error) => {
             outcome.finish(Some(error.code()));
-            Err(Fault::body(&error))
+            Err(error.fault())
         }
     }
 }
 
-/// For the trail: the command was ended when its time was over.
-pub(crate) const TIMED_OUT: &str = "command.timeout";
+/// For the trail: what ended a command, unless it did by itself. A signal's name is another machine's word.
+pub(crate) fn how_ended(exit: &Exit, truncated: bool) -> Option<&'static str> {
+    match exit {
+        Exit::TimedOut => Some("command.timeout"),
+        Exit::Code(_) | Exit::Signal(_) if truncated => Some("command.output_limit"),
+        Exit::Signal(_) => Some("command.signal"),
+        Exit::Code(_) => None,
+    }
+}
 
 /// Rows as a result, in the form that the bundled provider gives them.
 fn rendered(rows: &Rows) -> Result<String, Fault> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kv_model::{Column, Rows, SecretId, SqlError};
 use kv_redact::MARKER;
 
-use super::session::Answer;
+use super::gather::Answer;
 use super::types::Known;
 use super::values;
 use super::wire::{MAX_ROW_BYTES, Row, ServerError};

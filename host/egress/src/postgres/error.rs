@@ -4,17 +4,23 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::count::Blind;
 use crate::error::{Fault, Sent};
 
 /// There is no answer from the database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DatabaseError {
-    #[error("the answer to a statement that writes is over {limit} bytes; the statement was rolled back")]
+    #[error("the answer to a statement that writes is over {limit} bytes; it was rolled back and nothing has changed")]
     AnswerTooLarge { limit: usize },
     #[error(
         "the server asks for {asked}, which `password-auth` does not allow in this connection; no password was sent"
     )]
     Auth { asked: AuthRequest },
+    /// The name is the caller's own word.
+    #[error(
+        "it calls `{name}`, which is of an extension or in a language that no read-only transaction holds back, and does not promise to change nothing; so it is not one that only reads"
+    )]
+    BeyondReading { name: String },
     #[error("the client certificate and its key are not PEM text of a pair")]
     ClientCertificate,
     #[error("the statement moves data through the connection with `copy`, which kv does not carry")]
@@ -42,7 +48,11 @@ pub enum DatabaseError {
     PasswordUnfit,
     #[error("the server does not speak PostgreSQL's protocol as kv accepts it")]
     Protocol { sent: Sent },
-    #[error("a row of the answer is over {limit} bytes; ask for less of it")]
+    #[error(
+        "the server's certificate is an authority's own, signed by itself, and not one that this connection was given: if it is the right one, give that very certificate with `kv connect ... --ca FILE`"
+    )]
+    OwnAuthority,
+    #[error("a row of the answer is over {limit} bytes; ask for less of it; nothing has changed")]
     RowTooLarge { limit: usize },
     #[error("the server did not prove that it knows the password: it may be another one")]
     ServerUnproven,
@@ -53,9 +63,28 @@ pub enum DatabaseError {
     #[error("`tls` is `off` in this connection, and the server's address is a public one")]
     TlsOff,
     #[error(
-        "the statement changed {changed} rows, with triggers and cascades, over its limit of {limit}; it was rolled back"
+        "the statement changed {changed} rows, with triggers and cascades, over its limit of {limit}; it was rolled back and nothing has changed"
     )]
     TooManyChanges { changed: u64, limit: u64 },
+    #[error(
+        "{why}, so its limit of {limit} rows cannot be held; the statement was rolled back and nothing has changed"
+    )]
+    Uncounted { why: Blind, limit: u64 },
+    #[error(
+        "without TLS, the server asks for the password's proof in {rounds} rounds, which lets whoever plays the server try passwords quickly; {least} is the least that kv gives it for"
+    )]
+    WeakProof { rounds: u32, least: u32 },
+}
+
+impl fmt::Display for Blind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Blind::Foreign => {
+                "the statement writes to a foreign table, whose rows are another server's and not counted"
+            }
+            Blind::Off => "the server counts no changes (its `track_counts` is off)",
+        })
+    }
 }
 
 /// How a server wants a password.
@@ -85,14 +114,15 @@ impl DatabaseError {
     pub fn code(&self) -> &'static str {
         match self {
             DatabaseError::AnswerTooLarge { .. } | DatabaseError::RowTooLarge { .. } => "egress.too_large",
-            DatabaseError::Auth { .. } => "egress.auth",
+            DatabaseError::Auth { .. } | DatabaseError::WeakProof { .. } => "egress.auth",
+            DatabaseError::BeyondReading { .. } => "egress.function",
             DatabaseError::ClientCertificate => "egress.client_certificate",
             DatabaseError::Copy => "egress.copy",
             DatabaseError::DsnElsewhere | DatabaseError::DsnUnreadable => "egress.dsn",
             DatabaseError::EndedTransaction => "egress.ended_transaction",
             DatabaseError::LoginRefused { .. } => "egress.login_refused",
             DatabaseError::Lost { .. } => "egress.reset",
-            DatabaseError::NoTls | DatabaseError::TlsOff => "egress.tls",
+            DatabaseError::NoTls | DatabaseError::OwnAuthority | DatabaseError::TlsOff => "egress.tls",
             DatabaseError::PasswordMissing => "egress.secret_missing",
             DatabaseError::PasswordUnfit => "egress.secret_unfit",
             DatabaseError::Protocol { .. } => "egress.protocol",
@@ -100,28 +130,33 @@ impl DatabaseError {
             DatabaseError::SessionRefused { .. } => "egress.session_refused",
             DatabaseError::Timeout(_) => "egress.timeout.statement",
             DatabaseError::TooManyChanges { .. } => "egress.too_many_changes",
+            DatabaseError::Uncounted { .. } => "egress.uncounted",
         }
     }
 
     pub fn sent(&self) -> Sent {
         match self {
             DatabaseError::Auth { .. }
+            | DatabaseError::BeyondReading { .. }
             | DatabaseError::ClientCertificate
             | DatabaseError::DsnElsewhere
             | DatabaseError::DsnUnreadable
             | DatabaseError::LoginRefused { .. }
             | DatabaseError::NoTls
+            | DatabaseError::OwnAuthority
             | DatabaseError::PasswordMissing
             | DatabaseError::PasswordUnfit
             | DatabaseError::ServerUnproven
             | DatabaseError::SessionRefused { .. }
-            | DatabaseError::TlsOff => Sent::No,
+            | DatabaseError::TlsOff
+            | DatabaseError::WeakProof { .. } => Sent::No,
             DatabaseError::AnswerTooLarge { .. }
             | DatabaseError::Copy
             | DatabaseError::EndedTransaction
             | DatabaseError::RowTooLarge { .. }
             | DatabaseError::Timeout(_)
-            | DatabaseError::TooManyChanges { .. } => Sent::Yes,
+            | DatabaseError::TooManyChanges { .. }
+            | DatabaseError::Uncounted { .. } => Sent::Yes,
             DatabaseError::Lost { sent } | DatabaseError::Protocol { sent } => *sent,
         }
     }
@@ -129,11 +164,12 @@ impl DatabaseError {
     pub fn fault(&self) -> Fault {
         match self {
             DatabaseError::AnswerTooLarge { .. }
+            | DatabaseError::BeyondReading { .. }
             | DatabaseError::Copy
             | DatabaseError::EndedTransaction
             | DatabaseError::RowTooLarge { .. }
-            | DatabaseError::Timeout(_)
-            | DatabaseError::TooManyChanges { .. } => Fault::Caller,
+            | DatabaseError::TooManyChanges { .. }
+            | DatabaseError::Uncounted { why: Blind::Foreign, .. } => Fault::Caller,
             DatabaseError::Lost { .. } => Fault::Network,
             DatabaseError::Auth { .. }
             | DatabaseError::ClientCertificate
@@ -141,12 +177,16 @@ impl DatabaseError {
             | DatabaseError::DsnUnreadable
             | DatabaseError::LoginRefused { .. }
             | DatabaseError::NoTls
+            | DatabaseError::OwnAuthority
             | DatabaseError::PasswordMissing
             | DatabaseError::PasswordUnfit
-            | DatabaseError::TlsOff => Fault::Operator,
-            DatabaseError::Protocol { .. } | DatabaseError::ServerUnproven | DatabaseError::SessionRefused { .. } => {
-                Fault::Service
-            }
+            | DatabaseError::TlsOff
+            | DatabaseError::Uncounted { why: Blind::Off, .. }
+            | DatabaseError::WeakProof { .. } => Fault::Operator,
+            DatabaseError::Protocol { .. }
+            | DatabaseError::ServerUnproven
+            | DatabaseError::SessionRefused { .. }
+            | DatabaseError::Timeout(_) => Fault::Service,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Egress {
         now_ms: u64,
     ) -> Result<Result<RoleReport, SqlError>, SendError> {
         let caller = Caller { connection, auth, defaults, vault, now_ms };
-        let work = Work { text: QUESTION, params: &[], max_rows: 1, mode: Mode::Read };
+        let work = Work { text: QUESTION, params: &[], calls: &[], max_rows: 1, mode: Mode::Read };
         let (Queried { response, .. }, via) = self.statement_via(&caller, &work).await?;
         match response {
             Ok(rows) => report(rows.rows.first().map_or("", String::as_str), &via)

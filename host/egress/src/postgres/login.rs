@@ -5,7 +5,7 @@
 
 use super::error::{AuthRequest, DatabaseError};
 use super::link::Link;
-use super::scram::{self, Binding, First, ServerKnows};
+use super::scram::{self, Binding, First, Odd, ServerKnows};
 use super::target::{Credential, PasswordAuth, Target};
 use super::wire::{Authentication, Broken, Message, ServerError, Status};
 use crate::error::{SendError, Sent};
@@ -136,7 +136,10 @@ async fn prove(link: &mut Link, password: &Zeroizing<Vec<u8>>, binding: Binding)
     link.out().sasl_initial(mechanism, first.message().as_bytes());
     link.flush().await.map_err(lost)?;
     let Authentication::SaslContinue(challenge) = request(link).await? else { return Err(protocol()) };
-    let challenge = first.challenge(&challenge).ok_or_else(protocol)?;
+    let challenge = first.challenge(&challenge).map_err(|odd| match odd {
+        Odd::NoChallenge => protocol(),
+        Odd::Weak { rounds, least } => DatabaseError::WeakProof { rounds, least }.into(),
+    })?;
     // Thousands of rounds, by the server's choice: not on the thread that serves everybody else.
     let password = password.clone();
     let proving = tokio::task::spawn_blocking(move || challenge.prove(&password));

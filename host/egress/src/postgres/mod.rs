@@ -9,8 +9,11 @@
 
 mod answer;
 mod binding;
+mod calls;
+mod count;
 mod error;
 mod examine;
+mod gather;
 mod link;
 mod login;
 mod open;
@@ -35,7 +38,7 @@ use zeroize::Zeroizing;
 
 use self::answer::Cleaner;
 use self::pool::Key;
-use self::session::{Outcome, Ran, Rules};
+use self::session::{After, Outcome, Ran, Rules};
 use self::target::{Credential, Target};
 use crate::body::Ends;
 use crate::error::{SendError, Sent};
@@ -44,6 +47,7 @@ use crate::patterns::{Derived, Snapshot};
 use crate::request;
 use crate::send::{Egress, until_locked};
 
+pub use self::count::Blind;
 pub use self::error::{AuthRequest, DatabaseError};
 pub use self::examine::RoleReport;
 pub(crate) use self::pool::Pool;
@@ -99,6 +103,7 @@ impl Egress {
         let work = Work {
             text: statement.text(),
             params: statement.params(),
+            calls: &statement.reading().calls,
             max_rows: statement.max_rows(),
             mode: statement.mode(),
         };
@@ -125,11 +130,13 @@ impl Egress {
         // A lease has its session until it is given back.
         let session = lease.session().ok_or(SendError::Request)?;
         let run = async { session.run(work, &rules, &types).await.map_err(SendError::from) };
-        let Ran { outcome, known, is_reusable } = until_locked(&mut ends, Sent::Unknown, run).await?;
+        let Ran { outcome, known, after } = until_locked(&mut ends, Sent::Unknown, run).await?;
         let (bytes_in, notices) = session.take_counts();
         let via = Via { auth: session.auth, tls: session.tls };
-        if is_reusable {
-            lease.give_back();
+        match after {
+            After::Keep => lease.give_back(),
+            After::Close => lease.close(),
+            After::Cancel => drop(lease),
         }
         let mut cleaner = Cleaner { snapshot: &snapshot, hits: Default::default() };
         let response = match outcome {

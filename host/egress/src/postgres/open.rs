@@ -19,7 +19,7 @@ use super::link::Link;
 use super::login::{AuthMethod, Channel, login};
 use super::session::{Rules, parameters};
 use super::target::{Credential, Target, TlsMode};
-use super::tls::configs;
+use super::tls::{configs, is_own_authority};
 use super::wire::Outgoing;
 use crate::connect::connect_any;
 use crate::error::{SendError, TlsProblem};
@@ -120,7 +120,10 @@ async fn start_tls(
         Ok(_) => return Err(DatabaseError::NoTls.into()),
         Err(_) => return Err(SendError::Connect),
     }
-    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| SendError::Tls(tls::problem(&error)))
+    TlsConnector::from(config).connect(name, tcp).await.map_err(|error| match is_own_authority(&error) {
+        true => DatabaseError::OwnAuthority.into(),
+        false => SendError::Tls(tls::problem(&error)),
+    })
 }
 
 impl Canceller {

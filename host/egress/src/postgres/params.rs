@@ -38,6 +38,16 @@ pub(super) fn texts(values: &[Value], oids: &[u32], known: &Known) -> Result<Vec
     values.iter().zip(oids).enumerate().map(one).collect()
 }
 
+/// As many digits as every double gives back as they were written.
+const EXACT_DIGITS: usize = 15;
+
+/// How many digits of a number's text say something: from the first that is not 0 to the last, without the exponent.
+fn digits(number: &str) -> usize {
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    digits.trim_start_matches('0').trim_end_matches('0').len()
+}
+
 struct Unfit {
     is: &'static str,
     /// The type inside of which it was found.
@@ -82,9 +92,13 @@ fn text(value: &Value, oid: u32, known: &Known, depth: u8) -> Result<Option<Stri
         }
         (Shape::Float, Value::Number(number)) => Some(number.to_string()),
         (Shape::Numeric, Value::Number(number)) => {
-            // Whoever wrote more digits than a double holds has lost them by now.
-            let is_exact = !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() < 9e15);
-            is_exact.then(|| number.to_string())
+            // Whoever wrote more digits than a double holds has lost them by now. Up to 15 are sure to be the ones that were
+            // written; a number that shows more was rounded, or may have been.
+            let text = number.to_string();
+            if number.is_f64() && digits(&text) > EXACT_DIGITS {
+                return unfit("a number of more digits than JSON numbers keep", "it as a string of digits");
+            }
+            Some(text)
         }
         (Shape::Float | Shape::Numeric, Value::String(text)) => is_number(text).then(|| text.clone()),
         (Shape::Bytes, Value::String(text)) => is_hex(text).then(|| text.clone()),

@@ -162,6 +162,17 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// The statement is over and the session is not to be used again. There is nothing to be cancelled.
+    pub(super) fn close(mut self) {
+        let (Some(session), place) = (self.session.take(), self.place.take()) else { return };
+        tokio::spawn(async move {
+            let _ = timeout(SETTLE, session.close()).await;
+            drop(place);
+        });
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(session), Ok(runtime)) = (self.session.take(), tokio::runtime::Handle::try_current()) else { return };

@@ -54,8 +54,19 @@ impl First {
         format!("{}n=,r={}", self.binding.header(), self.nonce)
     }
 
-    /// Reads the server's challenge. `None`: it is none.
-    pub(super) fn challenge(self, message: &[u8]) -> Option<Challenge> {
+    /// Reads the server's challenge.
+    pub(super) fn challenge(self, message: &[u8]) -> Result<Challenge, Odd> {
+        let challenge = self.read(message).ok_or(Odd::NoChallenge)?;
+        // Over TLS the server has shown who it is before it gets a proof. Without, whoever answers in its place chooses salt
+        // and rounds, and with one round a proof is nearly the password's plain hash: it would be guessed from at leisure.
+        let is_unproven = challenge.binding == Binding::Impossible;
+        if is_unproven && challenge.rounds < MIN_ROUNDS {
+            return Err(Odd::Weak { rounds: challenge.rounds, least: MIN_ROUNDS });
+        }
+        Ok(challenge)
+    }
+
+    fn read(self, message: &[u8]) -> Option<Challenge> {
         let text = std::str::from_utf8(message).ok()?;
         let mut parts = text.split(',');
         // An `m=` in front would be an extension that must be understood.
@@ -77,6 +88,13 @@ impl First {
             binding: self.binding,
         })
     }
+}
+
+/// Why a challenge is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Odd {
+    NoChallenge,
+    Weak { rounds: u32, least: u32 },
 }
 
 /// What the server asks.
@@ -139,6 +157,8 @@ fn prepared(password: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// Servers use 4,096 to 600,000. This many take half a second; 2^31 would take twenty minutes.
 const MAX_ROUNDS: u32 = 1_000_000;
+/// What RFC 7677 asks for at least, and PostgreSQL does unless it is told otherwise.
+const MIN_ROUNDS: u32 = 4_096;
 const MAX_NONCE: usize = 1_024;
 const MAX_SALT: usize = 1_024;
 
@@ -152,7 +172,20 @@ mod tests {
     }
 
     fn challenge(text: &str) -> Option<Challenge> {
-        with_nonce("rOprNGfwEbeRWgbNEkqO", Binding::Impossible).challenge(text.as_bytes())
+        with_nonce("rOprNGfwEbeRWgbNEkqO", Binding::Impossible).challenge(text.as_bytes()).ok()
+    }
+
+    #[test]
+    fn few_rounds_are_for_servers_that_are_known() {
+        let asked = |binding, rounds: u32| {
+            let text = format!("r=rOprNGfwEbeRWgbNEkqOx,s=W22ZaJ0SNY7soEsUEjb6gQ==,i={rounds}");
+            with_nonce("rOprNGfwEbeRWgbNEkqO", binding).challenge(text.as_bytes()).err()
+        };
+        for rounds in [1, 4_095] {
+            assert_eq!(asked(Binding::Impossible, rounds), Some(Odd::Weak { rounds, least: 4_096 }));
+            assert_eq!(asked(Binding::Bound(vec![1]), rounds), None);
+        }
+        assert_eq!(asked(Binding::Impossible, 4_096), None);
     }
 
     #[test]

@@ -11,19 +11,24 @@ use kv_model::Mode;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::calls::{self, Judged, Verdict};
+use super::count::COUNT;
 use super::error::DatabaseError;
+use super::gather::{Answer, Group, MAX_DROPPED, Past, Sink, Stop};
 use super::link::Link;
 use super::login::AuthMethod;
 use super::open::{Canceller, Opened};
 use super::params;
 use super::types::{Known, LOOKUP, TypeCache};
-use super::wire::{Broken, Field, MAX_ROW_BYTES, Message, Row, ServerError, Status};
+use super::wire::{Broken, MAX_ROW_BYTES, Message, ServerError, Status};
 use crate::error::Sent;
 
 /// A statement and how it is carried out.
 pub(crate) struct Work<'a> {
     pub(crate) text: &'a str,
     pub(crate) params: &'a [Value],
+    /// Functions that it calls and of which nothing is known.
+    pub(crate) calls: &'a [String],
     pub(crate) max_rows: u32,
     pub(crate) mode: Mode,
 }
@@ -42,20 +47,21 @@ pub(super) enum Outcome {
     Rows(Answer),
 }
 
-/// An answer as it came in.
-#[derive(Default)]
-pub(super) struct Answer {
-    pub(super) fields: Vec<Field>,
-    pub(super) rows: Vec<Row>,
-    pub(super) affected: u64,
-    pub(super) truncated: bool,
-}
-
 pub(super) struct Ran {
     pub(super) outcome: Outcome,
     pub(super) known: Known,
-    /// The session stands where it should, and can be cleaned for the next.
-    pub(super) is_reusable: bool,
+    pub(super) after: After,
+}
+
+/// What becomes of a session after its statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// Nobody knows what it is at: the statement is cancelled first.
+    Cancel,
+    /// It stands where it should, and a function may have left something in it that no order to forget reaches.
+    Close,
+    /// It can be cleaned for the next.
+    Keep,
 }
 
 /// A session of the database.
@@ -65,8 +71,18 @@ pub(super) struct Session {
     pub(super) auth: AuthMethod,
     pub(super) tls: Option<&'static str>,
     past: Memory,
-    /// The settings of [`Rules`] are what the session falls back to: they need not be said again.
-    has_settings: bool,
+    settings: Held,
+    judged: Judged,
+}
+
+/// Whether the settings of [`Rules`] are what the session falls back to, so that they need not be said again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    No,
+    /// The server took them at the beginning. A pooler may have taken them and thrown them away.
+    Said,
+    /// They were there when a transaction looked, before it said them itself.
+    Seen,
 }
 
 /// What the session remembers of its last statement.
@@ -86,18 +102,11 @@ enum Stage {
     Committable(Answer),
 }
 
-/// Why reading stopped.
-enum Stop {
-    Broken(Broken),
-    Copy,
-    /// More than will be kept.
-    Full,
-}
-
 impl Session {
     pub(super) fn new(opened: Opened) -> Self {
         let Opened { link, canceller, auth, tls, has_settings } = opened;
-        Session { link, canceller, auth, tls, past: Memory::Nothing, has_settings }
+        let settings = if has_settings { Held::Said } else { Held::No };
+        Session { link, canceller, auth, tls, past: Memory::Nothing, settings, judged: Judged::default() }
     }
 
     pub(super) async fn close(self) {
@@ -161,14 +170,19 @@ impl Session {
                 Ok(Err(_)) | Err(_) => return Err(DatabaseError::Lost { sent: Sent::Unknown }),
             },
         };
-        let mut ran = Ran { outcome, known, is_reusable: is_idle };
-        if let Outcome::Rows(answer) = &ran.outcome {
+        let mut is_reusable = is_idle;
+        if let Outcome::Rows(answer) = &outcome {
             let oids: Vec<u32> = answer.fields.iter().map(|field| field.type_oid).collect();
             // The answer stands; without the lookup its odd types are shown as text.
-            let learned = timeout(COMMIT, self.learn(&mut ran.known, &oids, cache, ran.is_reusable)).await;
-            ran.is_reusable &= matches!(learned, Ok(Ok(())));
+            let learned = timeout(COMMIT, self.learn(&mut known, &oids, cache, is_reusable)).await;
+            is_reusable &= matches!(learned, Ok(Ok(())));
         }
-        Ok(ran)
+        let after = match is_reusable {
+            true if self.judged.may_leave_traces(work.calls) => After::Close,
+            true => After::Keep,
+            false => After::Cancel,
+        };
+        Ok(Ran { outcome, known, after })
     }
 
     async fn carry_out(
@@ -182,7 +196,24 @@ impl Session {
             Mode::Read => Sink::new(work.max_rows, Past::Stop),
             Mode::Preview | Mode::Write { .. } => Sink::new(work.max_rows, Past::Drop),
         };
-        let before = self.begin(work.mode, rules);
+        let mut before = self.begin(work.mode, rules);
+        let asked = self.judged.unknown(work.calls);
+        if !asked.is_empty() {
+            let begun = self.ask(&asked, before).await?;
+            if let Some(error) = begun.error {
+                return self.abandon(Outcome::Refused(error)).await;
+            }
+            self.see_settings(&begun, work.mode);
+            sink.base = begun.count(work.mode);
+            let verdict = begun.rows.last().and_then(Verdict::read);
+            let verdict = verdict.ok_or(DatabaseError::Protocol { sent: Sent::No })?;
+            if let Some(name) = verdict.beyond.filter(|_| work.mode == Mode::Read).and_then(|at| asked.get(at)) {
+                let error = DatabaseError::BeyondReading { name: (*name).clone() };
+                return self.abandon(Outcome::Failed(error)).await;
+            }
+            self.judged.learn(&asked, &verdict);
+            before = 0;
+        }
         self.link.out().parse(work.text);
         let group = if work.params.is_empty() {
             self.link.out().bind("", &[]);
@@ -197,9 +228,10 @@ impl Session {
             let described = self.group(before, None, &mut sink).await.map_err(stopped)?;
             let fits = match self.fit(work, &described, known, cache).await? {
                 Ok(values) => values,
-                Err(error) => return self.abandon(error).await,
+                Err(error) => return self.abandon(Outcome::Refused(error)).await,
             };
-            sink.base = described.count();
+            self.see_settings(&described, work.mode);
+            sink.base = sink.base.or(described.count(work.mode));
             self.link.out().bind("", &fits);
             self.execute_and_end(work);
             self.flush().await?;
@@ -212,7 +244,8 @@ impl Session {
             other => other.map_err(stopped)?,
         };
         if work.params.is_empty() {
-            sink.base = group.count();
+            self.see_settings(&group, work.mode);
+            sink.base = sink.base.or(group.count(work.mode));
         }
         self.end(work.mode, group, sink).await
     }
@@ -220,7 +253,7 @@ impl Session {
     /// Queues the statements in front of the caller's, and says how many there are.
     fn begin(&mut self, mode: Mode, rules: &Rules<'_>) -> usize {
         self.past = Memory::Something;
-        let settings = settings(rules, self.has_settings && mode != Mode::Preview);
+        let settings = settings(rules, self.settings == Held::Seen && mode != Mode::Preview);
         let out = self.link.out();
         out.statement(match mode {
             Mode::Read => "begin isolation level repeatable read read only",
@@ -233,6 +266,32 @@ impl Session {
         }
         out.statement(COUNT);
         3
+    }
+
+    /// Sends the beginning of the transaction, of `before` statements, with a question about functions.
+    async fn ask(&mut self, names: &[&String], before: usize) -> Result<Group, DatabaseError> {
+        let out = self.link.out();
+        out.parse(calls::ASK);
+        out.bind("", &[Some(calls::array(names))]);
+        out.execute(0);
+        out.sync();
+        self.flush().await?;
+        let group = self.group(before + 1, None, &mut Sink::new(0, Past::Stop)).await.map_err(stopped)?;
+        match (&group.error, group.status) {
+            (Some(_), _) | (None, Status::InTransaction) => Ok(group),
+            _ => Err(DatabaseError::Protocol { sent: Sent::No }),
+        }
+    }
+
+    /// Whether the first transaction found the settings of the session's beginning: its first row has them in pairs, as they
+    /// were and as they were set.
+    fn see_settings(&mut self, begun: &Group, mode: Mode) {
+        let Some(row) = begun.rows.first().filter(|_| self.settings == Held::Said && mode != Mode::Preview) else {
+            return;
+        };
+        let fields: Vec<_> = row.fields().collect();
+        let (found, set) = fields.split_at(fields.len() / 2);
+        self.settings = if found == set { Held::Seen } else { Held::No };
     }
 
     /// Queues the statement's execution, and what follows it whatever its answer is.
@@ -282,15 +341,15 @@ impl Session {
         }))
     }
 
-    /// Rolls back before the statement was carried out.
-    async fn abandon(&mut self, error: ServerError) -> Result<Stage, DatabaseError> {
-        if error.is_fatal {
-            return Ok(Stage::Over(Outcome::Refused(error), false));
+    /// Rolls back, with what there is to say.
+    async fn abandon(&mut self, outcome: Outcome) -> Result<Stage, DatabaseError> {
+        if matches!(&outcome, Outcome::Refused(error) if error.is_fatal) {
+            return Ok(Stage::Over(outcome, false));
         }
         self.finish("rollback");
         self.flush().await?;
         let is_idle = self.rolled_back().await?;
-        Ok(Stage::Over(Outcome::Refused(error), is_idle))
+        Ok(Stage::Over(outcome, is_idle))
     }
 
     /// After the statement's own answer: reads what was sent after it, and decides.
@@ -309,22 +368,27 @@ impl Session {
             return Ok(Stage::Over(outcome, is_idle));
         }
         let counted = self.group(2, None, &mut Sink::new(0, Past::Stop)).await.map_err(stopped)?;
-        let changed = counted.count().saturating_sub(sink.base).max(tagged.unwrap_or(0));
+        let count = counted.count(mode).zip(sink.base).map(|(now, before)| now.since(before));
         let error = group.error.or(counted.error);
-        match (mode, error) {
+        let (changed, blind) = match count {
+            Some(count) => (count.rows.max(tagged.unwrap_or(0)), count.blind),
+            None if error.is_some() => (0, None),
+            None => return Err(DatabaseError::Protocol { sent: Sent::Yes }),
+        };
+        let over = match mode {
+            Mode::Write { max_changes: Some(limit) } if changed > limit => {
+                Some(DatabaseError::TooManyChanges { changed, limit })
+            }
+            // A limit that cannot be held is not passed over.
+            Mode::Write { max_changes: Some(limit) } => blind.map(|why| DatabaseError::Uncounted { why, limit }),
+            _ => None,
+        };
+        match (mode, error.map(Outcome::Refused).or(over.map(Outcome::Failed))) {
             (Mode::Preview, error) => {
                 let is_idle = self.rolled_back().await?;
-                let outcome = error.map_or_else(|| Outcome::Rows(sink.answer(changed)), Outcome::Refused);
-                Ok(Stage::Over(outcome, is_idle))
+                Ok(Stage::Over(error.unwrap_or_else(|| Outcome::Rows(sink.answer(changed))), is_idle))
             }
-            (_, Some(error)) => self.abandon(error).await,
-            (Mode::Write { max_changes }, None) if changed > max_changes => {
-                self.finish("rollback");
-                self.flush().await?;
-                let is_idle = self.rolled_back().await?;
-                let outcome = Outcome::Failed(DatabaseError::TooManyChanges { changed, limit: max_changes });
-                Ok(Stage::Over(outcome, is_idle))
-            }
+            (_, Some(outcome)) => self.abandon(outcome).await,
             (_, None) => Ok(Stage::Committable(sink.answer(tagged.unwrap_or(changed)))),
         }
     }
@@ -425,107 +489,6 @@ impl Session {
     }
 }
 
-/// The answers up to one synchronisation.
-struct Group {
-    /// What each statement that came to an end said.
-    ended: Vec<String>,
-    error: Option<ServerError>,
-    params: Option<Vec<u32>>,
-    /// Of the host's own statements.
-    rows: Vec<Row>,
-    status: Status,
-}
-
-impl Default for Group {
-    fn default() -> Self {
-        Group { ended: Vec::new(), error: None, params: None, rows: Vec::new(), status: Status::Failed }
-    }
-}
-
-impl Group {
-    fn is_one(&self, tag: &str, status: Status) -> bool {
-        self.error.is_none() && self.status == status && self.ended.iter().eq([tag])
-    }
-
-    /// What the last [`COUNT`] said.
-    fn count(&self) -> u64 {
-        let last = self.rows.last().and_then(|row| row.fields().next()?);
-        last.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0)
-    }
-
-    /// What the statement says that it changed. `None`: it is of no kind that says so.
-    fn affected(&self) -> Option<u64> {
-        let tag = self.ended.last()?;
-        let (verb, count) = tag.rsplit_once(' ')?;
-        matches!(verb, "DELETE" | "INSERT 0" | "MERGE" | "UPDATE").then(|| count.parse().ok())?
-    }
-}
-
-/// Where the caller's rows go.
-struct Sink {
-    fields: Option<Vec<Field>>,
-    rows: Vec<Row>,
-    bytes: usize,
-    dropped: usize,
-    max_rows: usize,
-    past: Past,
-    truncated: bool,
-    /// Rows that were changed before the statement, by the server's count.
-    base: u64,
-    /// Rows come without a description: they are the host's own question's.
-    is_unnamed: bool,
-}
-
-/// What happens to rows beyond the limits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Past {
-    /// They are read and dropped: the statement must come to its end.
-    Drop,
-    Stop,
-}
-
-impl Sink {
-    fn new(max_rows: u32, past: Past) -> Self {
-        Sink {
-            fields: None,
-            rows: Vec::new(),
-            bytes: 0,
-            dropped: 0,
-            max_rows: max_rows as usize,
-            past,
-            truncated: false,
-            base: 0,
-            is_unnamed: false,
-        }
-    }
-
-    fn push(&mut self, row: Row) -> Result<(), Stop> {
-        // As many values as columns: whatever is read by column later is there.
-        let fits = self.is_unnamed || self.fields.as_ref().is_some_and(|fields| fields.len() == row.count());
-        if !fits {
-            return Err(Stop::Broken(Broken::Protocol));
-        }
-        if !self.truncated && self.rows.len() < self.max_rows && self.bytes + row.len() <= MAX_ROW_BYTES {
-            self.bytes += row.len();
-            self.rows.push(row);
-            return Ok(());
-        }
-        // The server was asked for one row too many, to know that there is one.
-        let is_the_one_more = !self.truncated && self.rows.len() == self.max_rows;
-        self.truncated = true;
-        self.dropped += row.len();
-        match self.past {
-            Past::Stop if is_the_one_more => Ok(()),
-            Past::Drop if self.dropped <= MAX_DROPPED => Ok(()),
-            _ => Err(Stop::Full),
-        }
-    }
-
-    fn answer(self, affected: u64) -> Answer {
-        Answer { fields: self.fields.unwrap_or_default(), rows: self.rows, affected, truncated: self.truncated }
-    }
-}
-
 fn stopped(stop: Stop) -> DatabaseError {
     match stop {
         Stop::Broken(why) => broken(why),
@@ -555,23 +518,20 @@ pub(super) fn parameters(rules: &Rules<'_>) -> Vec<(&'static str, String)> {
     all
 }
 
-/// A query that takes a snapshot, and says the settings for this transaction if the session does not have them.
+/// A query that takes a snapshot, and says the settings for this transaction if the session does not have them: first as they
+/// are, then as they become.
 fn settings(rules: &Rules<'_>, has_settings: bool) -> String {
     if has_settings {
         return "select 1".to_owned();
     }
-    let set =
-        |(name, value): (&str, String)| format!("pg_catalog.set_config('{name}','{}',true)", value.replace('\'', "''"));
-    format!("select {}", parameters(rules).into_iter().map(set).collect::<Vec<_>>().join(","))
+    let all = parameters(rules);
+    let look = all.iter().map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
+    let set = all.iter().map(|(name, value)| {
+        let value = value.replace('\'', "''");
+        format!("pg_catalog.set_config('{name}','{value}',true)")
+    });
+    format!("select {}", look.chain(set).collect::<Vec<_>>().join(","))
 }
-
-/// Rows that this session has changed in tables of users, by the server's own count: the difference before and after a
-/// statement holds what its `with`, its triggers and its cascades did, of which its tag says nothing.
-const COUNT: &str = "select coalesce(pg_catalog.sum(\
-    pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) operator(pg_catalog.+) \
-    pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) operator(pg_catalog.+) \
-    pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid)),0) from pg_catalog.pg_class c \
-    where c.oid operator(pg_catalog.>=) 16384::pg_catalog.oid and c.relkind operator(pg_catalog.=) any('{r,p,m}'::\"char\"[])";
 
 /// The server is to say itself that the time is over; that keeps the session.
 const GRACE: Duration = Duration::from_millis(500);
@@ -582,8 +542,6 @@ const CANCEL_AGAIN: [u64; 6] = [50, 100, 200, 300, 400, 500];
 const COMMIT: Duration = Duration::from_secs(10);
 /// Between two messages of ours inside a transaction. If we are gone, so are its locks.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
-/// Rows of `returning` that are read and not kept: the count of changes bounds them, this bounds their width.
-const MAX_DROPPED: usize = 64 << 20;
 /// The host's own statements answer with a row or two.
 const MAX_OWN_ROW: usize = 64 << 10;
 const MAX_OWN_ROWS: usize = 16;

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kv_model::{CommandOutput, Exit, SecretId};
+use kv_model::{CommandOutput, Connection, Exit, SecretId};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::inbox::{News, Stream};
@@ -28,6 +28,7 @@ pub struct CommandAnswer {
     ends: Ends,
     snapshot: Arc<Snapshot>,
     ready: VecDeque<CommandChunk>,
+    jumps: Vec<Arc<Connection>>,
     hits: BTreeMap<SecretId, u64>,
     received: u64,
     beyond: u64,
@@ -54,10 +55,9 @@ struct Cleaned {
     quiet: Option<Pin<Box<Sleep>>>,
 }
 
-/// What ends a command from our side.
+/// What ends an answer from our side, beside the command's own clock.
 pub(super) struct Ends {
     pub(super) locked: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-    pub(super) deadline: Pin<Box<Sleep>>,
     /// Runs once the command has exited, or was told to.
     after: Option<Pin<Box<Sleep>>>,
     /// What `after` is set anew for: output that still comes.
@@ -66,12 +66,8 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    pub(super) fn new(
-        locked: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
-        deadline: Pin<Box<Sleep>>,
-        line: Duration,
-    ) -> Self {
-        Ends { locked, deadline, after: None, after_latest: Instant::now(), line }
+    pub(super) fn new(locked: Pin<Box<dyn Future<Output = ()> + Send + Sync>>, line: Duration) -> Self {
+        Ends { locked, after: None, after_latest: Instant::now(), line }
     }
 
     /// Gives what was written before the end the time to arrive, and no more than that: something in the background may
@@ -95,7 +91,7 @@ impl Cleaned {
 }
 
 impl CommandAnswer {
-    pub(super) fn new(running: Running, snapshot: Arc<Snapshot>, ends: Ends) -> Self {
+    pub(super) fn new(running: Running, snapshot: Arc<Snapshot>, ends: Ends, jumps: Vec<Arc<Connection>>) -> Self {
         CommandAnswer {
             running: Some(running),
             out: Cleaned::new(&snapshot),
@@ -103,6 +99,7 @@ impl CommandAnswer {
             ends,
             snapshot,
             ready: VecDeque::new(),
+            jumps,
             hits: BTreeMap::new(),
             received: 0,
             beyond: 0,
@@ -127,6 +124,11 @@ impl CommandAnswer {
         }
         // Only who read on after the end comes here.
         Err(BodyError::Cut)
+    }
+
+    /// The connections that it came through: the jump hosts, the last one first, without the target.
+    pub fn jumps(&self) -> &[Arc<Connection>] {
+        &self.jumps
     }
 
     /// Which secrets had to be masked so far, and how often.
@@ -164,7 +166,6 @@ impl CommandAnswer {
                 Poll::Ready(News::Piece(stream, piece)) => self.take(stream, &piece),
                 Poll::Ready(News::TooMuch) => {
                     self.is_truncated = true;
-                    running.stop();
                     self.ends.last_words();
                 }
                 Poll::Ready(News::Closed(Some(exit))) => self.end(exit),
@@ -172,8 +173,9 @@ impl CommandAnswer {
                 Poll::Ready(News::Closed(None)) if self.is_truncated => self.end(Exit::Signal(OURS.to_owned())),
                 Poll::Ready(News::Closed(None)) => return self.fail(BodyError::ExitMissing),
                 Poll::Ready(News::Broken) => return self.fail(BodyError::Cut),
-                // What came in time is given before the time is up: the command's limit bounds it.
-                Poll::Pending if self.ends.deadline.as_mut().poll(cx).is_ready() => self.end(Exit::TimedOut),
+                Poll::Ready(News::Full) => return self.fail(BodyError::MemoryFull),
+                // After all that came in time: the command's limit bounds it.
+                Poll::Ready(News::TimedOut) => self.end(Exit::TimedOut),
                 Poll::Pending => {
                     if self.wait(cx).is_pending() {
                         return Poll::Pending;

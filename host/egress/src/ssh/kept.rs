@@ -167,6 +167,13 @@ impl Kept {
         Ok((Box::new(channel.into_stream()), Some(place)))
     }
 
+    /// Places that are taken, on all links.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> Vec<usize> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().flat_map(|slot| slot.lock().iter().map(|held| held.places().taken).collect::<Vec<_>>()).collect()
+    }
+
     fn slot(&self, route: &Route) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() > MAX_ROUTES {
@@ -265,17 +272,17 @@ impl Drop for Place {
     }
 }
 
-/// Closes a link when the vault is locked, or when nobody has used it for a while.
+/// Closes a link when the vault is locked, or when nobody has used it for a while, and lets go of one that has ended.
 async fn watch(held: Weak<Held>, slot: Weak<Slot>, shared: Arc<Shared>) {
     let mut locked = shared.locked();
     loop {
-        let (until, is_idle) = {
+        let (until, is_idle, board) = {
             let Some(held) = held.upgrade() else { return };
             if held.link.is_down() {
                 break;
             }
             let places = held.places();
-            (places.last_used + shared.limits.keep_link, places.taken == 0)
+            (places.last_used + shared.limits.keep_link, places.taken == 0, Arc::clone(held.link.board()))
         };
         let now = Instant::now();
         if is_idle && until <= now {
@@ -284,6 +291,8 @@ async fn watch(held: Weak<Held>, slot: Weak<Slot>, shared: Arc<Shared>) {
         let wake = if until <= now { now + shared.limits.keep_link } else { until };
         tokio::select! {
             () = &mut locked => break,
+            // Its place on a jump host's link is free again at once.
+            () = board.fallen() => break,
             () = sleep_until(wake) => {}
         }
     }

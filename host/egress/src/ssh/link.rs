@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use russh::keys::PublicKeyOrCertificate;
 use russh::keys::ssh_encoding::Decode as _;
 use russh::{Channel, ChannelId, ChannelOpenFailure, Names, Preferred, SshId, cipher, compression, kex, mac};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::inbox::{Inbox, Stream, signal_name};
 use super::login::Login;
@@ -35,10 +36,19 @@ pub(super) struct Link {
 /// Where what comes in goes.
 #[derive(Default)]
 pub(super) struct Board {
-    inboxes: Mutex<HashMap<ChannelId, Arc<Inbox>>>,
+    places: Mutex<HashMap<ChannelId, Pigeonhole>>,
     /// Why it ended, if we ended it.
     cause: Mutex<Option<SendError>>,
     is_down: AtomicBool,
+    /// For the one who waits for the connection's end.
+    fell: Notify,
+}
+
+/// One channel's. Its command may not have asked for it yet when the server has closed the channel again.
+#[derive(Default)]
+struct Pigeonhole {
+    inbox: Arc<Inbox>,
+    is_claimed: bool,
 }
 
 /// Who looks at the host key, and decides what becomes of it.
@@ -103,26 +113,43 @@ impl Link {
         &self.cord
     }
 
-    /// A channel for one command. A caller who leaves meanwhile leaves no channel behind.
+    /// What outlives the link's owners, for the one who waits for its end.
+    pub(super) fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// A channel for one command.
     pub(super) async fn session(self: &Arc<Self>) -> Result<Channel<Msg>, russh::Error> {
-        let (sender, receiver) = oneshot::channel();
         let link = Arc::clone(self);
+        self.opened(async move { link.handle.channel_open_session().await }).await
+    }
+
+    /// A way through this host to another one. Of us it says nothing.
+    pub(super) async fn through(self: &Arc<Self>, host: String, port: u16) -> Result<Channel<Msg>, russh::Error> {
+        let link = Arc::clone(self);
+        let opening = async move { link.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await };
+        self.opened(opening).await
+    }
+
+    /// A caller who leaves meanwhile leaves no channel behind.
+    async fn opened(
+        self: &Arc<Self>,
+        opening: impl Future<Output = Result<Channel<Msg>, russh::Error>> + Send + 'static,
+    ) -> Result<Channel<Msg>, russh::Error> {
+        let (sender, receiver) = oneshot::channel();
+        let board = Arc::clone(&self.board);
         tokio::spawn(async move {
-            if let Err(Ok(unwanted)) = sender.send(link.handle.channel_open_session().await) {
+            if let Err(Ok(unwanted)) = sender.send(opening.await) {
                 let _ = unwanted.close().await;
+                board.forget(unwanted.id());
             }
         });
         receiver.await.map_err(|_| russh::Error::Disconnect)?
     }
 
-    /// A way through this host to another one. Of us it says nothing.
-    pub(super) async fn through(&self, host: String, port: u16) -> Result<Channel<Msg>, russh::Error> {
-        self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0).await
-    }
-
     /// What comes over a channel that was opened here.
     pub(super) fn inbox(&self, id: ChannelId) -> Arc<Inbox> {
-        let inbox = self.board.lock().get(&id).cloned().unwrap_or_default();
+        let inbox = self.board.claim(id);
         if self.is_down() {
             inbox.broken();
         }
@@ -130,7 +157,7 @@ impl Link {
     }
 
     pub(super) fn forget(&self, id: ChannelId) {
-        self.board.lock().remove(&id);
+        self.board.forget(id);
     }
 }
 
@@ -141,12 +168,50 @@ impl Drop for Link {
 }
 
 impl Board {
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Arc<Inbox>>> {
-        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelId, Pigeonhole>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn inbox(&self, id: ChannelId) -> Option<Arc<Inbox>> {
-        self.lock().get(&id).cloned()
+        self.lock().get(&id).map(|place| Arc::clone(&place.inbox))
+    }
+
+    fn open(&self, id: ChannelId) {
+        self.lock().entry(id).or_default();
+    }
+
+    /// What has come for a command so far, which may be all that ever will.
+    fn claim(&self, id: ChannelId) -> Arc<Inbox> {
+        let mut places = self.lock();
+        let Some(place) = places.get_mut(&id) else { return Arc::default() };
+        place.is_claimed = true;
+        let inbox = Arc::clone(&place.inbox);
+        if inbox.is_gone() {
+            places.remove(&id);
+        }
+        inbox
+    }
+
+    fn close(&self, id: ChannelId) {
+        let mut places = self.lock();
+        let Some(place) = places.get(&id) else { return };
+        let (inbox, is_claimed) = (Arc::clone(&place.inbox), place.is_claimed);
+        if is_claimed {
+            places.remove(&id);
+        }
+        drop(places);
+        inbox.closed();
+    }
+
+    fn forget(&self, id: ChannelId) {
+        self.lock().remove(&id);
+    }
+
+    /// Ends when the connection has, by whomever.
+    pub(super) async fn fallen(&self) {
+        while !self.is_down.load(Ordering::Relaxed) {
+            self.fell.notified().await;
+        }
     }
 
     fn halt(&self, why: &SendError) {
@@ -163,7 +228,8 @@ impl Board {
 
     fn down(&self) {
         self.is_down.store(true, Ordering::Relaxed);
-        self.lock().drain().for_each(|(_, inbox)| inbox.broken());
+        self.lock().drain().for_each(|(_, place)| place.inbox.broken());
+        self.fell.notify_one();
     }
 }
 
@@ -284,7 +350,7 @@ impl client::Handler for Watch {
     }
 
     async fn channel_open_confirmation(&mut self, id: ChannelId, _: u32, _: u32, _: &mut Session) -> Result<(), Halt> {
-        self.board.lock().entry(id).or_default();
+        self.board.open(id);
         Ok(())
     }
 
@@ -340,9 +406,7 @@ impl client::Handler for Watch {
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Halt> {
-        if let Some(inbox) = self.board.lock().remove(&id) {
-            inbox.closed();
-        }
+        self.board.close(id);
         Ok(())
     }
 
@@ -354,7 +418,7 @@ impl client::Handler for Watch {
         _: &str,
         _: &mut Session,
     ) -> Result<(), Halt> {
-        self.board.lock().remove(&id);
+        self.board.forget(id);
         Ok(())
     }
 
@@ -505,3 +569,6 @@ const KEEPALIVES: usize = 3;
 const MAX_EXCHANGES: u32 = 100;
 /// Channels that a server may try to open. An honest one opens none.
 const MAX_INTRUSIONS: u32 = 16;
+
+#[cfg(test)]
+mod tests;

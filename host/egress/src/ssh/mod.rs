@@ -22,9 +22,10 @@ use kv_model::{Command, Connection, HostKey, HostKeyAlgorithm, Origin, SettingNa
 use kv_policy::Permit;
 use kv_vault::Unlocked;
 use russh::keys::PublicKeyOrCertificate;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub use self::answer::{CommandAnswer, CommandChunk};
+pub(crate) use self::inbox::Backlog;
 pub(crate) use self::kept::Kept;
 use self::kept::{Opener, Place};
 pub use self::problem::{CertificateProblem, JumpProblem, SshProblem};
@@ -62,10 +63,11 @@ impl Egress {
         let mut running = until_locked(&mut ends, Sent::No, self.channel(&route, &opener, command)).await?;
         // Of what was lost on its way into the connection's queue, the command itself may have gone in.
         running.send(command.text(), command.stdin()).await.map_err(|_| SendError::Reset)?;
-        let mut deadline = Box::pin(sleep_until(Instant::now() + command.timeout()));
-        until_locked(&mut ends, Sent::Unknown, accepted(&running, &mut deadline, command)).await?;
-        let ends = answer::Ends::new(ends.locked, deadline, limits.line);
-        Ok(CommandAnswer::new(running, Arc::clone(&opener.snapshot), ends))
+        let deadline = Instant::now() + command.timeout();
+        until_locked(&mut ends, Sent::Unknown, accepted(&running, deadline, command)).await?;
+        running.start_clock(deadline);
+        let ends = answer::Ends::new(ends.locked, limits.line);
+        Ok(CommandAnswer::new(running, Arc::clone(&opener.snapshot), ends, route.jumps()))
     }
 
     /// Everything that needs no connection: whatever is refused here was neither sent nor looked up.
@@ -103,7 +105,9 @@ impl Egress {
             // A link that has gone silent must leave time for another one.
             let patience = if place.is_reused { Instant::now() + limits.connect / 2 } else { deadline };
             match timeout_at(patience.min(deadline), place.link().session()).await {
-                Ok(Ok(channel)) => return Ok(Running::new(channel, place, command.max_output().into())),
+                Ok(Ok(channel)) => {
+                    return Ok(Running::new(channel, place, command.max_output().into(), &self.shared.backlog));
+                }
                 Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
                     if !place.refused() {
                         place.give_up();
@@ -128,11 +132,7 @@ fn retry(place: &Place, is_silent: bool, broken: &mut u32, waited: std::time::Du
 }
 
 /// The server's word that it runs the command. From here on it may have run.
-async fn accepted(
-    running: &Running,
-    deadline: &mut std::pin::Pin<Box<Sleep>>,
-    command: &Command,
-) -> Result<(), SendError> {
+async fn accepted(running: &Running, deadline: Instant, command: &Command) -> Result<(), SendError> {
     let answer = std::future::poll_fn(|cx| running.inbox.poll_accepted(cx));
     tokio::select! {
         biased;
@@ -141,7 +141,7 @@ async fn accepted(
             Some(false) => Err(SendError::Ssh(SshProblem::Command)),
             None => Err(SendError::Reset),
         },
-        () = deadline => Err(SendError::TimeoutFirstByte(command.timeout())),
+        () = sleep_until(deadline) => Err(SendError::TimeoutFirstByte(command.timeout())),
     }
 }
 

@@ -20,6 +20,8 @@ pub enum SshProblem {
     Flood,
     #[error("the server's host key is {offered}; pinned {}", pinned_text(.pinned))]
     HostKey { offered: Fingerprint, pinned: Vec<Fingerprint> },
+    #[error("the server's host key {offered} is revoked")]
+    HostKeyRevoked { offered: Fingerprint },
     #[error("the setting `host-keys` cannot be used: {0}")]
     HostKeys(HostKeyError),
     #[error("the jump host `{name}`: {why}")]
@@ -53,6 +55,8 @@ pub enum CertificateProblem {
     Name,
     #[error("it is not valid yet")]
     NotYetValid,
+    #[error("its key, or its authority's, is revoked")]
+    Revoked,
     #[error("its signature is wrong")]
     Signature,
     #[error("it is not for hosts")]
@@ -88,6 +92,7 @@ impl SshProblem {
             SshProblem::Command => "egress.ssh.command_refused",
             SshProblem::Flood => "egress.ssh.flood",
             SshProblem::HostKey { .. } => "egress.ssh.host_key",
+            SshProblem::HostKeyRevoked { .. } => "egress.ssh.host_key_revoked",
             SshProblem::HostKeys(HostKeyError::Missing) => "egress.ssh.host_key_missing",
             SshProblem::HostKeys(_) => "egress.setting",
             SshProblem::Jump { .. } => "egress.ssh.jump",
@@ -109,6 +114,7 @@ impl SshProblem {
             | SshProblem::Certificate(_)
             | SshProblem::Flood
             | SshProblem::HostKey { .. }
+            | SshProblem::HostKeyRevoked { .. }
             | SshProblem::HostKeys(_)
             | SshProblem::Jump { .. }
             | SshProblem::Login
@@ -125,6 +131,7 @@ impl SshProblem {
         match self {
             // A changed key is the server's doing or an attacker's; only a person can tell.
             SshProblem::HostKey { .. }
+            | SshProblem::HostKeyRevoked { .. }
             | SshProblem::HostKeys(_)
             | SshProblem::Login
             | SshProblem::LoginKind

@@ -47,6 +47,14 @@ impl Route {
     }
 }
 
+impl Route {
+    /// The connections before the target's, the nearest to it first.
+    pub(super) fn jumps(&self) -> Vec<Arc<Connection>> {
+        let before = std::iter::successors(self.via.as_deref(), |route| route.via.as_deref());
+        before.map(|route| Arc::clone(&route.connection)).collect()
+    }
+}
+
 fn next(jump: &str, way: &[Arc<Connection>], jumps: Jumps<'_>) -> Result<Arc<Connection>, SendError> {
     let Ok(name) = ConnectionName::parse(jump) else {
         return Err(SendError::Ssh(SshProblem::HostKeys(kv_model::HostKeyError::Form)));

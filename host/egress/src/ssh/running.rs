@@ -1,5 +1,7 @@
-//! A command that has been sent: its channel, its input, and its end if the caller leaves before it.
+//! A command that has been sent: its channel, its input, and its end: when the caller leaves, when its time is over, when
+//! it wrote too much. None of that waits for the caller to read.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +9,9 @@ use bytes::Bytes;
 use russh::client::Msg;
 use russh::{Channel, ChannelWriteHalf, Sig};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::inbox::Inbox;
+use super::inbox::{Backlog, Inbox, Stage};
 use super::kept::Place;
 
 /// Dropping it ends the command: a polite signal, a rude one, and the channel is closed.
@@ -23,16 +25,17 @@ struct Parts {
     channel: Arc<ChannelWriteHalf<Msg>>,
     place: Place,
     input: Option<JoinHandle<()>>,
+    clock: Option<JoinHandle<()>>,
 }
 
 impl Running {
     /// On a channel that is open and has carried nothing yet. `room` is what the command may write.
-    pub(super) fn new(channel: Channel<Msg>, place: Place, room: u64) -> Self {
+    pub(super) fn new(channel: Channel<Msg>, place: Place, room: u64, backlog: &Arc<Backlog>) -> Self {
         let inbox = place.link().inbox(channel.id());
-        inbox.with_room(room);
+        inbox.with_room(room, backlog);
         // What comes goes to the inbox; a reader that nobody reads would stop the whole connection.
         let (_, channel) = channel.split();
-        Running { inbox, parts: Some(Parts { channel: Arc::new(channel), place, input: None }) }
+        Running { inbox, parts: Some(Parts { channel: Arc::new(channel), place, input: None, clock: None }) }
     }
 
     /// Hands the command over, and its input after it. An error means that it never left.
@@ -57,13 +60,11 @@ impl Running {
         self.inbox.beyond()
     }
 
-    /// Tells the command to end.
-    pub(super) fn stop(&self) {
-        if let Some(parts) = &self.parts {
-            let channel = Arc::clone(&parts.channel);
-            tokio::spawn(async move {
-                let _ = channel.signal(Sig::TERM).await;
-            });
+    /// From here on the command has until `deadline`, whoever reads or does not.
+    pub(super) fn start_clock(&mut self, deadline: Instant) {
+        if let Some(parts) = &mut self.parts {
+            let (inbox, channel) = (Arc::clone(&self.inbox), Arc::clone(&parts.channel));
+            parts.clock = Some(tokio::spawn(clock(inbox, channel, deadline)));
         }
     }
 }
@@ -71,9 +72,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else { return };
-        if let Some(input) = &parts.input {
-            input.abort();
-        }
+        [&parts.input, &parts.clock].into_iter().flatten().for_each(JoinHandle::abort);
         if self.inbox.is_gone() || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -81,22 +80,64 @@ impl Drop for Running {
     }
 }
 
+/// Ends the command when it has to. One that has exited keeps its channel for a moment: something in the background may
+/// still write.
+async fn clock(inbox: Arc<Inbox>, channel: Arc<ChannelWriteHalf<Msg>>, deadline: Instant) {
+    let (mut until, mut has_exited) = (deadline, false);
+    loop {
+        match inbox.stage() {
+            Stage::Gone => return,
+            Stage::Beyond => break,
+            Stage::Exited if !has_exited => {
+                has_exited = true;
+                until = Instant::now() + AFTER_EXIT;
+            }
+            Stage::Exited | Stage::Running => {}
+        }
+        tokio::select! {
+            () = inbox.turn() => {}
+            () = sleep_until(until) => {
+                inbox.time_is_up();
+                break;
+            }
+        }
+    }
+    let _ = end(&inbox, &channel).await;
+}
+
 /// The place is kept until the server has let go of the channel: it counts for the server, too.
 async fn farewell(inbox: Arc<Inbox>, parts: Parts) {
-    let channel = &parts.channel;
-    if inbox.exit_so_far().is_none() {
-        let _ = channel.signal(Sig::TERM).await;
-        if timeout(POLITE, inbox.gone()).await.is_ok() {
-            return;
-        }
-        let _ = channel.signal(Sig::KILL).await;
+    if end(&inbox, &parts.channel).await.is_err() {
+        // It does not even take what is said to it, and would keep the place for ever.
+        parts.place.give_up();
     }
-    let _ = channel.close().await;
-    let _ = timeout(RUDE, inbox.gone()).await;
-    parts.place.link().forget(channel.id());
+    parts.place.link().forget(parts.channel.id());
 }
+
+/// A polite signal, a rude one, and the channel is closed. An error: the server takes nothing any more.
+async fn end(inbox: &Inbox, channel: &ChannelWriteHalf<Msg>) -> Result<(), Stuck> {
+    if inbox.exit_so_far().is_none() {
+        said(channel.signal(Sig::TERM)).await?;
+        if timeout(POLITE, inbox.gone()).await.is_ok() {
+            return Ok(());
+        }
+        said(channel.signal(Sig::KILL)).await?;
+    }
+    said(channel.close()).await?;
+    let _ = timeout(RUDE, inbox.gone()).await;
+    Ok(())
+}
+
+/// Whether it went into the connection's queue. A connection that has ended has no queue, and needs none.
+async fn said(saying: impl Future<Output = Result<(), russh::Error>>) -> Result<(), Stuck> {
+    timeout(RUDE, saying).await.map(drop).map_err(|_| Stuck)
+}
+
+struct Stuck;
 
 /// Between the signal that a program can answer and the one that it cannot.
 const POLITE: Duration = Duration::from_millis(500);
 /// A server answers a close at once.
 const RUDE: Duration = Duration::from_secs(5);
+/// Between a command's exit and the end of its channel. A caller who reads is done long before.
+const AFTER_EXIT: Duration = Duration::from_secs(10);

@@ -51,6 +51,9 @@ impl Trust {
 
     fn check_key(&self, shown: &KeyData) -> Result<(), SendError> {
         let shown = blob(shown).ok_or(SendError::Ssh(SshProblem::Broken))?;
+        if self.pinned.is_revoked(&shown) {
+            return Err(SendError::Ssh(SshProblem::HostKeyRevoked { offered: Fingerprint::of(&shown) }));
+        }
         if self.pinned.hosts().any(|pinned| pinned.blob() == shown) {
             return Ok(());
         }
@@ -62,6 +65,10 @@ impl Trust {
     /// not looked at.
     fn check_certificate(&self, certificate: &Certificate) -> Result<(), CertificateProblem> {
         let authority = known(certificate.signature_key())?;
+        let is_revoked = |key: &KeyData| blob(key).is_none_or(|blob| self.pinned.is_revoked(&blob));
+        if is_revoked(certificate.public_key()) || is_revoked(certificate.signature_key()) {
+            return Err(CertificateProblem::Revoked);
+        }
         if !self.pinned.authorities().any(|pinned| *pinned == authority) {
             return Err(CertificateProblem::Authority);
         }

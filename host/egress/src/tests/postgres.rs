@@ -229,7 +229,7 @@ async fn changes_are_counted_before_they_stand() {
          create table d (n int, constraint u unique (n) deferrable initially deferred); grant all on d to app",
     );
     let app = pg.app();
-    let at_most = |max_changes| Mode::Write { max_changes };
+    let at_most = |most| Mode::Write { max_changes: Some(most) };
     let count = |table: &str| pg.sql(&format!("select count(*) from {table}"));
     // By its tag, by its cascades, and by what its `with` does.
     for text in [
@@ -294,10 +294,14 @@ async fn answers_are_clean() {
         assert!(answer.contains("[kv:redacted]") && !answer.contains(CANARY) && !answer.contains('\u{1b}'), "{answer}");
     }
     let noted =
-        send(&pg.lab, &app, &Work { text: "select g()", params: &[], max_rows: 1, mode: Mode::Read }).await.unwrap();
+        send(&pg.lab, &app, &Work { text: "select g()", params: &[], calls: &[], max_rows: 1, mode: Mode::Read })
+            .await
+            .unwrap();
     assert_eq!((noted.notices, noted.redactions), (1, 0));
     let counted =
-        send(&pg.lab, &app, &Work { text: "table leak", params: &[], max_rows: 1, mode: Mode::Read }).await.unwrap();
+        send(&pg.lab, &app, &Work { text: "table leak", params: &[], calls: &[], max_rows: 1, mode: Mode::Read })
+            .await
+            .unwrap();
     assert_eq!(
         (counted.redactions, counted.response.unwrap().rows),
         (1, vec!["[\"key=[kv:redacted];\",1]".to_owned()])

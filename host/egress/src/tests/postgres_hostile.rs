@@ -163,7 +163,7 @@ fn limits() -> Limits {
 }
 
 async fn ask(lab: &Lab, connection: Connection, mode: Mode) -> Result<Queried, SendError> {
-    send(lab, &Arc::new(connection), &Work { text: "select 1", params: &[], max_rows: 3, mode }).await
+    send(lab, &Arc::new(connection), &Work { text: "select 1", params: &[], calls: &[], max_rows: 3, mode }).await
 }
 
 fn protocol(sent: Sent) -> SendError {
@@ -186,6 +186,7 @@ async fn before_there_is_a_session() {
     let lab = pg_lab(limits());
     let plain_first: fn(&[u8]) -> Vec<u8> = |client| scram_first(client, "4096");
     let many: fn(&[u8]) -> Vec<u8> = |client| scram_first(client, "2147483647");
+    let few: fn(&[u8]) -> Vec<u8> = |client| scram_first(client, "1");
     let other_nonce: fn(&[u8]) -> Vec<u8> = |_| auth(11, b"r=another,s=c2FsdA==,i=4096");
     let none = protocol(Sent::No);
     let unproven = SendError::from(DatabaseError::ServerUnproven);
@@ -201,6 +202,11 @@ async fn before_there_is_a_session() {
         ("mechanisms without end", vec![Do::Send(sasl(b"SCRAM-SHA-256"))], none.clone()),
         ("a salt that is short", vec![Do::Send(auth(5, b"s"))], none.clone()),
         ("2^31 rounds", vec![scram(), Do::ReadTo(b'p'), Do::Answer(many)], none.clone()),
+        (
+            "few rounds",
+            vec![scram(), Do::ReadTo(b'p'), Do::Answer(few)],
+            DatabaseError::WeakProof { rounds: 1, least: 4_096 }.into(),
+        ),
         ("another number", vec![scram(), Do::ReadTo(b'p'), Do::Answer(other_nonce)], none.clone()),
         ("clear text after all", vec![scram(), Do::ReadTo(b'p'), Do::Send(auth(3, b""))], none.clone()),
         ("welcome in the middle", vec![scram(), Do::ReadTo(b'p'), Do::Send(auth(0, b""))], none.clone()),
@@ -384,12 +390,37 @@ async fn errors_are_inert() {
     assert_eq!((error.code.as_str(), error.message.as_str()), ("42601", "a [2J [kv:redacted]"));
 }
 
+/// A pooler may take the settings at the beginning and throw them away. The first transaction sees it, and each says them.
+#[tokio::test]
+async fn settings_that_were_thrown_away() {
+    let lab = pg_lab(limits());
+    for (found, said) in [(b'0', 2), (b'9', 1)] {
+        let pair = [&b"\0\x02\0\0\0\x01"[..], &[found], b"\0\0\0\x019"].concat();
+        let one = |tag: &[u8]| [of(b'1', b""), of(b'2', b""), of(b'C', tag)].concat();
+        let settings = [of(b'1', b""), of(b'2', b""), of(b'D', &pair), of(b'C', b"SELECT 1\0")].concat();
+        let statement = [of(b'1', b""), of(b'2', b""), of(b'T', ONE_COLUMN), of(b'D', ONE_ROW)].concat();
+        let end = [of(b'C', b"SELECT 1\0"), of(b'Z', b"T"), of(b'C', b"ROLLBACK\0"), of(b'Z', b"I")].concat();
+        let answer = [one(b"BEGIN\0"), settings, statement, end, of(b'C', b"DISCARD ALL\0"), of(b'Z', b"I")].concat();
+        let again = vec![Do::ReadTo(b'Q'), Do::ReadTo(b'Q'), Do::ReadTo(b'S'), Do::Send(answer.clone())];
+        let (hostile, connection) = session(&lab, [vec![Do::Send(answer)], again].concat()).await;
+        let connection = Arc::new(connection);
+        for _ in 0..2 {
+            let work = Work { text: "select 1", params: &[], calls: &[], max_rows: 3, mode: Mode::Read };
+            assert_eq!(send(&lab, &connection, &work).await.unwrap().response.unwrap().rows, ["[1]"]);
+        }
+        let seen = hostile.seen();
+        let count = seen.windows(29).filter(|window| window == b"set_config('statement_timeout").count();
+        assert_eq!(count, said, "{}", String::from_utf8_lossy(&seen));
+    }
+}
+
 /// Lost while the commit was on its way: nobody knows, and nobody tries again.
 #[tokio::test]
 async fn a_commit_without_an_answer() {
     let lab = pg_lab(limits());
     let one = |tag: &[u8]| [of(b'1', b""), of(b'2', b""), of(b'C', tag)].concat();
-    let count = [of(b'1', b""), of(b'2', b""), of(b'D', b"\0\x01\0\0\0\x010"), of(b'C', b"SELECT 1\0")].concat();
+    let row = b"\0\x03\0\0\0\x010\0\0\0\x01t\0\0\0\x01f";
+    let count = [of(b'1', b""), of(b'2', b""), of(b'D', row), of(b'C', b"SELECT 1\0")].concat();
     let statement = [of(b'1', b""), of(b'2', b""), of(b'n', b""), of(b'C', b"INSERT 0 1\0"), of(b'Z', b"T")].concat();
     let first = [one(b"BEGIN\0"), one(b"SELECT 1\0"), count.clone(), statement].concat();
     let second = [one(b"SET CONSTRAINTS\0"), count, of(b'Z', b"T")].concat();

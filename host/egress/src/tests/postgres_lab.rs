@@ -11,7 +11,7 @@ use super::lab::{Lab, NOW, bearer};
 use crate::postgres::{Caller, Work};
 use crate::{Limits, Queried, SendError, Shared};
 
-pub(crate) const WRITE: Mode = Mode::Write { max_changes: 1_000 };
+pub(crate) const WRITE: Mode = Mode::Write { max_changes: Some(1_000) };
 
 pub(crate) struct PgLab {
     pub(crate) lab: Lab,
@@ -62,8 +62,23 @@ impl PgLab {
         max_rows: u32,
         mode: Mode,
     ) -> Result<Rows, Refused> {
-        let queried = send(&self.lab, connection, &Work { text, params, max_rows, mode }).await.map_err(Refused::Us)?;
+        let queried = send(&self.lab, connection, &Work { text, params, calls: &[], max_rows, mode })
+            .await
+            .map_err(Refused::Us)?;
         queried.response.map_err(Refused::Database)
+    }
+
+    /// A read of which the reading of its text would have named these functions.
+    pub(crate) async fn calls(
+        &self,
+        connection: &Arc<Connection>,
+        text: &str,
+        calls: &[&str],
+        mode: Mode,
+    ) -> Result<Rows, Refused> {
+        let calls: Vec<_> = calls.iter().map(|name| (*name).to_owned()).collect();
+        let work = Work { text, params: &[], calls: &calls, max_rows: 100, mode };
+        send(&self.lab, connection, &work).await.map_err(Refused::Us)?.response.map_err(Refused::Database)
     }
 
     pub(crate) fn sql(&self, statements: &str) -> String {

@@ -136,6 +136,10 @@ async fn servers_leave() {
     // Between two statements: nothing of the second was sent into the first session, so it goes into another.
     pg.read(&app, "select 1").await.unwrap();
     pg.server.end_sessions().unwrap();
+    // The server only passes the order on; a session goes when it has read it.
+    soon("it has gone", || pg.server.sessions().unwrap().0 == 0).await;
+    // The asking blocks this thread; a worker looks at its sockets before it gets to a call.
+    tokio::task::yield_now().await;
     assert_eq!(pg.read(&app, "select 1").await.unwrap().rows, ["[1]"]);
     // In the middle of one: the server's last word, and the statement is not repeated.
     let end = async {

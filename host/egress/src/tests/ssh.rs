@@ -323,7 +323,7 @@ async fn through_jump_hosts() {
 }
 
 /// Standard output up to what it ends with. A piece may stop short of its last letters: they could begin a secret.
-async fn said(answer: &mut CommandAnswer, end: &str) -> String {
+pub(super) async fn said(answer: &mut CommandAnswer, end: &str) -> String {
     let mut all = String::new();
     while !all.ends_with(end) {
         let Some(Ok(CommandChunk::Stdout(bytes))) = answer.next().await else { panic!("after {all:?}") };

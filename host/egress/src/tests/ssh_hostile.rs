@@ -25,6 +25,8 @@ enum Trick {
     /// The end of the connection instead of an answer.
     Disconnect,
     ExitSignal(&'static str),
+    /// Lets us open a channel, and closes it at once.
+    ClosedAtOnce,
     /// Exits and says nothing more, channel and streams left open.
     HangAfterExit,
     /// More than was allowed, and then an exit.
@@ -161,11 +163,15 @@ impl server::Handler for Rogue {
 
     async fn channel_open_session(
         &mut self,
-        _: Channel<Msg>,
+        channel: Channel<Msg>,
         reply: server::ChannelOpenHandle,
-        _: &mut Session,
+        session: &mut Session,
     ) -> Result<(), russh::Error> {
         reply.accept().await;
+        if self.trick == Trick::ClosedAtOnce {
+            let handle = session.handle();
+            tokio::spawn(async move { handle.close(channel.id()).await });
+        }
         Ok(())
     }
 
@@ -246,7 +252,7 @@ async fn play(trick: Trick, handle: &Handle, id: ChannelId, seen: &Seen, command
             }
             let _ = handle.data(id, bytes::Bytes::copy_from_slice(command)).await;
         }
-        Trick::Disconnect | Trick::Honest | Trick::Refuse | Trick::Silent => {}
+        Trick::ClosedAtOnce | Trick::Disconnect | Trick::Honest | Trick::Refuse | Trick::Silent => {}
     }
     let _ = handle.exit_status_request(id, 0).await;
     let _ = handle.eof(id).await;
@@ -306,6 +312,15 @@ async fn ends_that_are_none() {
     let (result, _) = run(Trick::Silent, CommandParts { timeout_ms: 300, ..argv(&["true"]) }).await;
     let NoOutput::Send(error) = result.unwrap_err() else { panic!("there was no answer") };
     assert_eq!((error.code(), error.sent()), ("egress.timeout.first_byte", Sent::Unknown));
+
+    // Nobody waits for what a closed channel will bring.
+    let since = Instant::now();
+    let (result, _) = run(Trick::ClosedAtOnce, argv(&["true"])).await;
+    assert!(result.is_err() && since.elapsed() < Duration::from_secs(20), "{result:?}");
+
+    // How it ended is known when its time is over.
+    let (result, _) = run(Trick::HangAfterExit, CommandParts { timeout_ms: 200, ..argv(&["true"]) }).await;
+    assert_eq!(result.unwrap().exit, Exit::Code(3));
 
     let since = Instant::now();
     let (result, _) = run(Trick::HangAfterExit, argv(&["true"])).await;

@@ -37,6 +37,10 @@ const MAX_LIST: usize = 64;
 /// Texts are shown to people and put into agents' tool lists; longer ones are not read, or are meant to be not read.
 const MAX_TEXT: usize = 2_000;
 
+/// Settings of a machine that say whose key is believed and who carries the connection. A default would pin a key that no
+/// person has seen.
+const PERSONS_ALONE: [&str; 2] = ["host-keys", "jump"];
+
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Document {
@@ -154,6 +158,10 @@ impl Document {
         let settings: BTreeSet<_> = self.settings.iter().map(|setting| setting.name.clone()).collect();
         for (index, setting) in self.settings.iter().enumerate() {
             problems.text(format!("settings[{index}].description"), &setting.description);
+            let is_persons = self.protocol == Protocol::Ssh && PERSONS_ALONE.contains(&setting.name.as_str());
+            if is_persons && setting.default.is_some() {
+                problems.add(format!("settings[{index}].default"), "whom to trust and go through is a person's to say");
+            }
         }
         if settings.len() != self.settings.len() {
             problems.add("settings", "two have the same name");

@@ -55,12 +55,15 @@ const REFUSED: &[(&str, Reach, &str)] = &[
     ("loread", Reach::Writes, "it is for large objects"),
     ("lowrite", Reach::Writes, "it writes a large object"),
     ("nextval", Reach::Writes, "it moves a sequence"),
+    ("master_*", Reach::Beyond, "it changes other servers"),
+    ("oracle_*", Reach::Beyond, "it reaches another server"),
     ("postgres_fdw_disconnect*", Reach::Beyond, "it ends connections"),
     ("query_to_xml*", Reach::Beyond, "it runs text as SQL"),
     ("run_command_on_*", Reach::Beyond, "it runs text as SQL elsewhere"),
     ("schema_to_xml*", Reach::Beyond, "it reads tables that the statement does not name"),
     ("set_config", Reach::Beyond, "it changes the session"),
-    ("setseed", Reach::Writes, "it changes the session"),
+    // What it sets outlives `discard all`: the next caller's `random()` would be foretold.
+    ("setseed", Reach::Beyond, "it changes the session"),
     ("setval", Reach::Writes, "it moves a sequence"),
     ("table_to_xml*", Reach::Beyond, "it reads a table that the statement names as text"),
     ("ts_rewrite", Reach::Beyond, "it runs text as SQL"),
@@ -132,7 +135,6 @@ const READS: &[&str] = &[
     "pg_safe_snapshot_blocking_pids",
     "pg_sequence_*",
     "pg_settings_get_flags",
-    "pg_show_all_settings",
     "pg_size_bytes",
     "pg_size_pretty",
     "pg_stat_get_*",
@@ -158,12 +160,43 @@ const READS: &[&str] = &[
 ];
 
 /// Schemas of extensions that call services or schedule work, whatever the function.
-const REFUSED_SCHEMAS: &[&str] = &["aws_commons", "aws_lambda", "aws_s3", "cron", "dblink", "net", "pgagent", "plpy"];
+const REFUSED_SCHEMAS: &[&str] = &[
+    "amqp",
+    "aws_commons",
+    "aws_lambda",
+    "aws_ml",
+    "aws_s3",
+    "azure_ai",
+    "azure_cognitive",
+    "azure_ml",
+    "azure_openai",
+    "azure_storage",
+    "cron",
+    "dblink",
+    "dbms_alert",
+    "dbms_pipe",
+    "google_ml",
+    "net",
+    "pgagent",
+    "plpy",
+    "utl_file",
+    "utl_http",
+];
 
-/// Catalogs that hold passwords of roles and of other servers; reading one would hand a credential to the caller.
+/// Catalogs that hold passwords of roles and of other servers, or the settings in which such stand; reading one would hand a
+/// credential to the caller.
 const CREDENTIAL_CATALOGS: &[&str] = &[
+    "_pg_foreign_servers",
+    "foreign_server_options",
     "pg_authid",
+    "pg_file_settings",
+    "pg_foreign_server",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_settings",
     "pg_shadow",
+    "pg_stat_get_wal_receiver",
+    "pg_stat_wal_receiver",
     "pg_subscription",
     "pg_user_mapping",
     "pg_user_mappings",
@@ -171,9 +204,104 @@ const CREDENTIAL_CATALOGS: &[&str] = &[
     "user_mapping_options",
 ];
 
+/// Settings that may hold a password: how the server logs in to another, and commands that it runs.
+const CREDENTIAL_SETTINGS: &[&str] = &[
+    "all",
+    "archive_cleanup_command",
+    "archive_command",
+    "primary_conninfo",
+    "recovery_end_command",
+    "restore_command",
+    "ssl_passphrase_command",
+];
+
+/// Functions of the server that change nothing and return something else each time; `random` and its like are called in so
+/// many reads that nobody has to look them up. The methods of `tablesample` are names of functions, too.
+const VOLATILE_BUT_HARMLESS: &[&str] = &[
+    "bernoulli",
+    "clock_timestamp",
+    "current_query",
+    "currval",
+    "gen_random_bytes",
+    "gen_random_uuid",
+    "gen_salt",
+    "lastval",
+    "normal_rand",
+    "pg_stat_statements",
+    "pg_stat_statements_info",
+    "random",
+    "random_normal",
+    "system",
+    "system_rows",
+    "system_time",
+    "timeofday",
+    "txid_status",
+    "uuid_generate_v1",
+    "uuid_generate_v1mc",
+    "uuid_generate_v4",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// Words before a parenthesis that are the language's own, and the functions of nearly every statement. The server has them
+/// in its own schema, and none is volatile: a test asks it.
+pub(super) const KNOWN: &str = "\
+    abs age all and any array array_agg array_length as avg between bool_and bool_or by case cast ceil char check \
+    coalesce concat conflict count cube current_setting date_part date_trunc default delete dense_rank distinct \
+    else except exists explain extract filter floor format from generate_series greatest group grouping having \
+    ilike in insert intersect interval is join json_agg json_build_object jsonb_agg jsonb_build_object key lag \
+    lateral lead least left length like lower materialized max merge min not now nullif numeric on or over \
+    partition rank replace returning right rollup round row row_number select set some string_agg sum then time \
+    timestamp to_char to_date to_timestamp trim union unique unnest update upper using values varchar when where \
+    with within";
+
+/// As many functions as one statement calls without being known here: generated statements have a few dozen.
+pub(super) const MAX_CALLS: usize = 200;
+/// What PostgreSQL keeps of a name.
+const MAX_NAME_BYTES: usize = 63;
+
+/// The functions that a statement calls and that no list here knows, as the catalog has their names, each once. `None`: more
+/// than anybody would look up.
+pub(super) fn unknown_calls(tokens: &[Token<'_>]) -> Option<Vec<String>> {
+    let mut calls: Vec<String> = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        let Kind::Word { text, quoted } = &token.kind else { continue };
+        if !Position::of(tokens, index).called {
+            continue;
+        }
+        let name = if *quoted { text.to_string() } else { text.to_ascii_lowercase() };
+        let is_known = KNOWN.split_ascii_whitespace().any(|known| known == name)
+            || VOLATILE_BUT_HARMLESS.contains(&name.as_str())
+            || READS.iter().any(|pattern| matches(pattern, &name, true));
+        let name = cut(name);
+        if is_known || calls.contains(&name) {
+            continue;
+        }
+        if calls.len() == MAX_CALLS {
+            return None;
+        }
+        calls.push(name);
+    }
+    Some(calls)
+}
+
+/// The server cuts longer names without a word.
+fn cut(mut name: String) -> String {
+    let end = (0..=MAX_NAME_BYTES.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    name.truncate(end.unwrap_or_default());
+    name
+}
+
 /// The first function in a statement that is not to be called, with why; `may_write` lets those of
 /// [`Reach::Writes`] pass.
 pub(super) fn refused(tokens: &[Token<'_>], may_write: bool) -> Option<(String, &'static str)> {
+    if let [show, name, ..] = tokens
+        && show.is("SHOW")
+        && let Kind::Word { text, .. } = &name.kind
+        && CREDENTIAL_SETTINGS.contains(&text.to_ascii_lowercase().as_str())
+    {
+        return Some((text.to_ascii_lowercase(), "it may hold passwords"));
+    }
     for (index, token) in tokens.iter().enumerate() {
         let Kind::Word { text, .. } = &token.kind else { continue };
         let name = text.to_ascii_lowercase();
@@ -183,6 +311,12 @@ pub(super) fn refused(tokens: &[Token<'_>], may_write: bool) -> Option<(String, 
         let place = Position::of(tokens, index);
         if place.called && place.schema.is_some_and(in_refused_schema) {
             return Some((name, "its schema is one of functions that reach beyond the database"));
+        }
+        if name == "current_setting" && place.calls() && !names_a_setting(tokens.get(index + 1..).unwrap_or_default()) {
+            return Some((
+                name,
+                "it is given something else than the name of a setting without passwords, in plain quotes",
+            ));
         }
         // With an alias of that name, `pg_catalog.function` would be a call.
         if name == "pg_catalog" && !tokens.get(index + 1).is_some_and(|next| next.is_punct('.')) {
@@ -196,6 +330,19 @@ pub(super) fn refused(tokens: &[Token<'_>], may_write: bool) -> Option<(String, 
         }
     }
     None
+}
+
+/// `true` for `('name')` and `('name', true)` of a setting that can be shown. What is put together at run time is not known.
+fn names_a_setting(behind: &[Token<'_>]) -> bool {
+    let [open, name, rest @ ..] = behind else { return false };
+    let ends = match rest {
+        [close, ..] if close.is_punct(')') => true,
+        [comma, last, close, ..] => comma.is_punct(',') && last.is_any(&["FALSE", "TRUE"]) && close.is_punct(')'),
+        _ => false,
+    };
+    let shown = matches!(&name.kind, Kind::Text { plain: Some(name) }
+        if !CREDENTIAL_SETTINGS.contains(&name.to_ascii_lowercase().as_str()));
+    open.is_punct('(') && ends && shown
 }
 
 /// Where a word stands.
@@ -254,43 +401,43 @@ fn matches(pattern: &str, name: &str, prefixes: bool) -> bool {
 pub(super) mod tests {
     use super::*;
 
-    /// Volatile functions of the server that change nothing: what they return differs from call to call, or they can
-    /// only be called by the server itself (their arguments are of types that no statement can make).
-    pub(in super::super) const VOLATILE_BUT_HARMLESS: &[(&str, &str)] = &[
+    /// Volatile functions that only the server itself can call: their arguments are of types that no statement can make; and
+    /// one that reads.
+    pub(in super::super) const OF_THE_SERVER_ALONE: &[(&str, &str)] = &[
         ("amvalidate", "checks an operator class"),
-        ("bernoulli", "a sampling method's handler"),
         ("brinhandler", "an access method's handler"),
         ("bthandler", "an access method's handler"),
-        ("clock_timestamp", "reads the clock"),
-        ("current_query", "reads the statement"),
-        ("currval", "reads the session's last value"),
         ("dsnowball_init", "takes internal arguments"),
         ("dsnowball_lexize", "takes internal arguments"),
-        ("gen_random_uuid", "makes a value"),
         ("ginhandler", "an access method's handler"),
         ("gisthandler", "an access method's handler"),
         ("hashhandler", "an access method's handler"),
         ("heap_tableam_handler", "an access method's handler"),
-        ("lastval", "reads the session's last value"),
         ("lo_get", "reads a large object"),
         ("plpgsql_call_handler", "a language's handler"),
         ("plpgsql_inline_handler", "takes internal arguments"),
         ("plpgsql_validator", "checks a function"),
-        ("random", "makes a value"),
-        ("random_normal", "makes a value"),
         ("spghandler", "an access method's handler"),
-        ("system", "a sampling method's handler"),
-        ("timeofday", "reads the clock"),
-        ("txid_status", "reads the state of a transaction"),
-        ("uuidv4", "makes a value"),
-        ("uuidv7", "makes a value"),
     ];
 
     /// Each volatile function of a server is named by one list.
     pub(in super::super) fn is_decided(name: &str) -> bool {
         reach(name, true).is_some()
-            || VOLATILE_BUT_HARMLESS.iter().any(|(known, _)| *known == name)
+            || OF_THE_SERVER_ALONE.iter().any(|(known, _)| *known == name)
+            || VOLATILE_BUT_HARMLESS.contains(&name)
             || READS.iter().any(|pattern| matches(pattern, name, true))
+    }
+
+    #[test]
+    fn unknown_functions_are_named_as_the_catalog_has_them() {
+        let calls = |text: &str| unknown_calls(&super::super::lex::tokens(text).unwrap()).unwrap();
+        assert!(calls("select count(*), Lower(a), random() from t where a in (1) and exists (select 1)").is_empty());
+        assert_eq!(calls("select Fetch(1), x.FETCH(2), \"Fetch\"(3), (t).go from t"), ["fetch", "Fetch", "go"]);
+        assert_eq!(calls(&format!("select {}(1)", "é".repeat(40)))[0], "é".repeat(31));
+        let many = |count: usize| (0..count).map(|n| format!("f{n}()")).collect::<Vec<_>>().join(", ");
+        let tokens = |count| format!("select {}", many(count));
+        assert!(unknown_calls(&super::super::lex::tokens(&tokens(MAX_CALLS)).unwrap()).is_some());
+        assert!(unknown_calls(&super::super::lex::tokens(&tokens(MAX_CALLS + 1)).unwrap()).is_none());
     }
 
     #[test]
@@ -299,7 +446,7 @@ pub(super) mod tests {
             assert_eq!(*pattern, pattern.to_ascii_lowercase());
             let name = pattern.trim_end_matches('*');
             assert!(!READS.iter().any(|reads| matches(reads, name, true)), "{pattern} is in both lists");
-            assert!(!VOLATILE_BUT_HARMLESS.iter().any(|(known, _)| known == &name), "{pattern} is in both lists");
+            assert!(!VOLATILE_BUT_HARMLESS.contains(&name), "{pattern} is in both lists");
         }
         assert!(READS.iter().all(|pattern| pattern.starts_with("pg_")));
     }

@@ -29,8 +29,11 @@ pub(super) enum Kind<'a> {
     Param,
     /// One character of an operator, or a bracket, comma, dot, colon or semicolon.
     Punct(char),
-    /// A string of whatever form; what it holds is data, and nobody here looks at it.
-    Text,
+    /// A string of whatever form. What it holds is data, and nobody looks at it but to know a setting by its name: that much
+    /// is here of a string in plain quotes without a quote or a backslash in it.
+    Text {
+        plain: Option<&'a str>,
+    },
     Word {
         text: Cow<'a, str>,
         quoted: bool,
@@ -62,7 +65,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, Unreadable> {
         let start = lexer.place;
         let kind = lexer.token(c)?;
         // The server joins strings that stand on lines of their own, and reads the second by the first one's rules.
-        if kind == Kind::Text && tokens.last().is_some_and(|last| last.kind == Kind::Text) {
+        let is_text = |kind: &Kind<'_>| matches!(kind, Kind::Text { .. });
+        if is_text(&kind) && tokens.last().is_some_and(|last| is_text(&last.kind)) {
             return Err(Unreadable::Twofold {
                 what: "two strings side by side",
                 line: start.line,
@@ -206,6 +210,7 @@ impl<'a> Lexer<'a> {
         let start = self.place;
         let mut escaping = false;
         self.bump();
+        let from = self.at;
         while let Some(c) = self.peek() {
             match c {
                 '\0' => return self.character("a NUL"),
@@ -214,8 +219,9 @@ impl<'a> Lexer<'a> {
                     self.bump();
                 }
                 '\'' => {
+                    let held = self.text.get(from..self.at).unwrap_or_default();
                     self.bump();
-                    return Ok(Kind::Text);
+                    return Ok(Kind::Text { plain: Some(held).filter(|held| !held.contains(['\'', '\\'])) });
                 }
                 _ => {}
             }
@@ -238,7 +244,7 @@ impl<'a> Lexer<'a> {
                 '\'' if self.peek() == Some('\'') => {
                     self.bump();
                 }
-                '\'' => return Ok(Kind::Text),
+                '\'' => return Ok(Kind::Text { plain: None }),
                 _ => {}
             }
         }
@@ -253,7 +259,7 @@ impl<'a> Lexer<'a> {
             return self.character("something in a bit string that is no digit of it");
         }
         self.bump();
-        Ok(Kind::Text)
+        Ok(Kind::Text { plain: None })
     }
 
     fn dollar(&mut self) -> Result<Kind<'a>, Unreadable> {
@@ -279,7 +285,7 @@ impl<'a> Lexer<'a> {
                 return self.character("a NUL");
             }
         }
-        Ok(Kind::Text)
+        Ok(Kind::Text { plain: None })
     }
 
     /// Decimal forms. Hexadecimal ones and underscores mean one thing to PostgreSQL 16 and another to 14: refused.

@@ -54,8 +54,9 @@ pub enum Mode {
     Preview,
     /// In a read-only transaction that is rolled back.
     Read,
-    /// In a transaction that is committed if it changed at most so many rows.
-    Write { max_changes: u64 },
+    /// In a transaction that is committed if it changed at most so many rows. `None`: its rows cannot be counted, and
+    /// nobody set a limit that would have to hold.
+    Write { max_changes: Option<u64> },
 }
 
 /// Why a statement is not one that can go out. Nothing was sent.
@@ -71,6 +72,10 @@ pub enum StatementError {
     ParamSize { bytes: usize },
     #[error("the statement has {bytes} bytes, over the limit of {MAX_STATEMENT_BYTES}")]
     TooLong { bytes: usize },
+    #[error(
+        "no limit of changed rows can hold for this statement, since the server counts none for {kind}; leave `max_changes` out if it is meant"
+    )]
+    Uncounted { kind: &'static str },
     #[error("the statement is refused: {0}")]
     Unreadable(#[from] Unreadable),
 }
@@ -84,6 +89,7 @@ impl StatementError {
                 "statement.params"
             }
             StatementError::TooLong { .. } => "statement.too_long",
+            StatementError::Uncounted { .. } => "statement.uncounted",
             StatementError::Unreadable(_) => "statement.refused",
         }
     }
@@ -96,7 +102,8 @@ pub struct Statement {
     params: Vec<Value>,
     max_rows: u32,
     mode: Mode,
-    reading: Reading,
+    /// Boxed: a request is moved from hand to hand, and other kinds of it are small.
+    reading: Box<Reading>,
     auth: Vec<(SchemeName, Arc<Scheme>)>,
     operation: OperationName,
     effect: Effect,
@@ -124,16 +131,18 @@ impl Statement {
         let mode = match (reads, parts.preview) {
             (true, _) => Mode::Read,
             (false, true) => Mode::Preview,
-            (false, false) => Mode::Write { max_changes: parts.max_changes.unwrap_or(DEFAULT_MAX_CHANGES) },
+            (false, false) => Mode::Write { max_changes: most(&reading, parts.max_changes)? },
         };
+        // What is rolled back has destroyed nothing and given nobody anything.
+        let does = if mode == Mode::Preview { reading.effect.min(Effect::Write) } else { reading.effect };
         Ok(Self {
-            effect: declared.graver(claimed).graver(reading.effect),
+            effect: declared.graver(claimed).graver(does),
             endpoint: reading.to_string(),
             text: parts.text,
             params,
             max_rows: parts.max_rows,
             mode,
-            reading,
+            reading: Box::new(reading),
             auth: manifest.default_schemes(),
             operation: operation.clone(),
         })
@@ -196,9 +205,19 @@ impl Statement {
         match self.mode {
             Mode::Preview => hash.part(b"preview"),
             Mode::Read => hash.part(b"read"),
-            Mode::Write { max_changes } => hash.part(&max_changes.to_be_bytes()),
+            Mode::Write { max_changes: Some(most) } => hash.part(&most.to_be_bytes()),
+            Mode::Write { max_changes: None } => hash.part(b"uncounted"),
         }
         hash.finish()
+    }
+}
+
+/// The limit that will be held. One that was asked for and cannot be is an error, not a limit that does nothing.
+fn most(reading: &Reading, asked: Option<u64>) -> Result<Option<u64>, StatementError> {
+    match (reading.uncounted(), asked) {
+        (None, asked) => Ok(Some(asked.unwrap_or(DEFAULT_MAX_CHANGES))),
+        (Some(_), None) => Ok(None),
+        (Some(kind), Some(_)) => Err(StatementError::Uncounted { kind }),
     }
 }
 

@@ -68,7 +68,7 @@ fn agree(ours: &[Token<'_>], theirs: &[TokenWithSpan]) -> Result<(), Unreadable>
             Kind::Number => Sort::Number,
             Kind::Param => Sort::Param,
             Kind::Punct(_) => Sort::Punct,
-            Kind::Text => Sort::Text,
+            Kind::Text { .. } => Sort::Text,
             Kind::Word { quoted, .. } => Sort::Word { quoted },
         };
         if theirs.next() != Some(Cut { sort, start: token.start, end: token.end }) {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use sqlparser::ast::Statement;
 
+use super::functions::MAX_CALLS;
 use super::lex::{self, Token};
 use super::parse;
 use super::verb::{self, Verb};
@@ -19,7 +20,7 @@ use crate::Effect;
 const SHOWN_TABLES: usize = 5;
 /// As many characters of one table's name as are shown in a line: schema and table of the usual length.
 const SHOWN_NAME_CHARS: usize = 130;
-const HOW_TO_WRITE: &str = "`kv sql` or the operation `execute` is for statements that may write";
+const HOW_TO_WRITE: &str = "`kv sql` is for statements that may write";
 
 /// A statement that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Reading {
     pub everything: bool,
     /// The tables that it names, as they are written, each once and at most 20; those that it changes come first.
     pub tables: Vec<String>,
+    /// Functions that it calls by name and of which nothing is known here, as the server's catalog writes their names.
+    pub calls: Vec<String>,
     changed: usize,
     verb: &'static str,
 }
@@ -57,6 +60,8 @@ pub enum StatementKind {
 pub enum Unreadable {
     #[error("it has {what}, at line {line}, column {column}")]
     Character { what: &'static str, line: u64, column: u64 },
+    #[error("it calls more than {MAX_CALLS} functions that kv does not know")]
+    Calls,
     #[error("it is too deeply nested, or one expression of it is too long")]
     Deep,
     #[error("it is empty")]
@@ -92,13 +97,18 @@ impl Reading {
         refuse_functions(tokens, false)?;
         let statement = parse::statement(text, tokens)?;
         let walk = Walk::through(&statement, true).map_err(Unreadable::PartNotARead)?;
-        match &statement {
+        let read = Self::of_reading_statement(&statement, walk)?;
+        Ok(Self { calls: functions::unknown_calls(tokens).ok_or(Unreadable::Calls)?, ..read })
+    }
+
+    fn of_reading_statement(statement: &Statement, walk: Walk) -> Result<Self, Unreadable> {
+        match statement {
             Statement::Explain { statement: inner, .. } => {
                 let inner =
                     Self::of_query(inner, walk).ok_or(Unreadable::Part("it explains something else than a query"))?;
                 Ok(inner.explained(Effect::Read))
             }
-            Statement::Query(_) => Self::of_query(&statement, walk).ok_or(Unreadable::Unknown),
+            Statement::Query(_) => Self::of_query(statement, walk).ok_or(Unreadable::Unknown),
             Statement::ShowVariable { .. } => Ok(Self::plain(StatementKind::Show, Effect::Read, "show", walk)),
             _ => Err(Unreadable::Part("it is read as something else than its first word says")),
         }
@@ -115,8 +125,18 @@ impl Reading {
         refuse_functions(tokens, true)?;
         let statement = parse::statement(text, tokens)?;
         let walk = Walk::through(&statement, false).map_err(Unreadable::Part)?;
+        let read = Self::of_any_statement(&statement, verb, tokens, walk)?;
+        Ok(Self { calls: functions::unknown_calls(tokens).ok_or(Unreadable::Calls)?, ..read })
+    }
+
+    fn of_any_statement(
+        statement: &Statement,
+        verb: Verb,
+        tokens: &[Token<'_>],
+        walk: Walk,
+    ) -> Result<Self, Unreadable> {
         let wrong = Unreadable::Part("it is read as something else than its first word says");
-        match (&statement, verb) {
+        match (statement, verb) {
             (Statement::ShowVariable { .. }, Verb::Show) => {
                 Ok(Self::plain(StatementKind::Show, Effect::Read, "show", walk))
             }
@@ -136,7 +156,8 @@ impl Reading {
     }
 
     fn plain(kind: StatementKind, effect: Effect, verb: &'static str, walk: Walk) -> Self {
-        Self { kind, effect, everything: walk.everything, changed: walk.targets.len(), tables: walk.tables, verb }
+        let Walk { everything, targets, tables, .. } = walk;
+        Self { kind, effect, everything, changed: targets.len(), tables, calls: Vec::new(), verb }
     }
 
     fn of_query(statement: &Statement, walk: Walk) -> Option<Self> {
@@ -175,7 +196,18 @@ impl Reading {
             .ok_or(Unreadable::Part("it is a definition of a kind that kv does not know"))?;
         let effect = definition::effect(verb, tokens)?;
         let kind = if matches!(verb, "grant" | "revoke") { StatementKind::Grant } else { StatementKind::Schema };
-        Ok(Self { kind, effect, everything: false, changed: tables.len(), tables, verb })
+        Ok(Self { kind, effect, everything: false, changed: tables.len(), tables, calls: Vec::new(), verb })
+    }
+
+    /// What of it takes rows away that no server counts as changed: a limit of rows does not hold for it.
+    pub fn uncounted(&self) -> Option<&'static str> {
+        match self.kind {
+            StatementKind::Truncate => Some("a truncate"),
+            StatementKind::Schema if self.effect >= Effect::Destroy => {
+                Some("a definition that drops or changes something")
+            }
+            _ => None,
+        }
     }
 
     /// What it explains may be carried out (`ANALYZE`), so that it has the other's effect.

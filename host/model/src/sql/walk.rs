@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FromTable, GroupByExpr, Ident, MergeAction, ObjectName, Query, Select, SelectFlavor, SetExpr, Statement,
-    TableFactor, TableObject, Visit, Visitor,
+    BinaryOperator, Expr, FromTable, GroupByExpr, Ident, MergeAction, ObjectName, Query, Select, SelectFlavor, SetExpr,
+    Statement, TableFactor, TableObject, Value, Visit, Visitor,
 };
 
 use super::StatementKind;
@@ -44,6 +44,9 @@ impl Walk {
         if let ControlFlow::Break(refusal) = statement.visit(&mut walk) {
             return Err(refusal);
         }
+        if walk.targets.iter().any(|name| is_of_the_server(name)) {
+            return Err("it changes rows of the server's own catalog, which only definitions and grants should");
+        }
         let Self { subqueries, targets, .. } = &walk;
         let mut tables = targets.clone();
         tables.extend(walk.tables.iter().filter(|name| !subqueries.contains(name)).cloned());
@@ -74,7 +77,7 @@ impl Walk {
     }
 
     fn every_row(&mut self, condition: Option<&Expr>) {
-        self.everything |= condition.is_none_or(|condition| !names_anything(condition));
+        self.everything |= condition.is_none_or(|condition| is_always(condition) || !names_anything(condition));
     }
 }
 
@@ -194,6 +197,73 @@ impl Visitor for Walk {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// `true` for a table of the server's own, as [`name_of`] writes it.
+fn is_of_the_server(name: &str) -> bool {
+    let name = name.replace('"', "").to_ascii_lowercase();
+    match name.rsplit_once('.') {
+        Some((schema, _)) => {
+            matches!(schema.rsplit('.').next(), Some("information_schema" | "pg_catalog" | "pg_toast"))
+        }
+        None => name.starts_with("pg_"),
+    }
+}
+
+/// `true` for a condition that names columns and still holds for (nearly) every row: what somebody writes who was told that a
+/// change needs a `where`. It finds the usual ways, not all of them; it is for a person's eye, and the limit of changes holds
+/// without it.
+fn is_always(condition: &Expr) -> bool {
+    match condition {
+        Expr::Nested(inner) => is_always(inner),
+        Expr::Value(value) => matches!(value.value, Value::Boolean(true)),
+        Expr::IsTrue(inner) | Expr::IsNotFalse(inner) => is_always(inner),
+        Expr::IsNotDistinctFrom(left, right) => is_same(left, right),
+        Expr::Like { negated: false, pattern, .. } | Expr::ILike { negated: false, pattern, .. } => {
+            is_any_text(pattern)
+        }
+        Expr::BinaryOp { left, op, right } => match op {
+            BinaryOperator::And => is_always(left) && is_always(right),
+            BinaryOperator::Or => {
+                is_always(left) || is_always(right) || is_complement(left, right) || is_complement(right, left)
+            }
+            BinaryOperator::Eq | BinaryOperator::GtEq | BinaryOperator::LtEq => {
+                is_same(left, right) || (!names_anything(left) && !names_anything(right))
+            }
+            _ => !names_anything(condition),
+        },
+        _ => false,
+    }
+}
+
+/// The same column, whether or not its table is named.
+fn is_same(left: &Expr, right: &Expr) -> bool {
+    fn bare(expr: &Expr) -> &Expr {
+        if let Expr::Nested(inner) = expr { bare(inner) } else { expr }
+    }
+    let column = |expr: &Expr| match bare(expr) {
+        Expr::Identifier(name) => Some((None, ident_of(name))),
+        Expr::CompoundIdentifier(names) => {
+            let [table @ .., column] = names.as_slice() else { return None };
+            Some((Some(table.iter().map(ident_of).collect::<Vec<_>>()), ident_of(column)))
+        }
+        _ => None,
+    };
+    match (column(left), column(right)) {
+        (Some((None, left)), Some((_, right))) | (Some((_, left)), Some((None, right))) => left == right,
+        (Some(left), Some(right)) => left == right,
+        _ => bare(left) == bare(right),
+    }
+}
+
+fn is_complement(left: &Expr, right: &Expr) -> bool {
+    let bare = |expr: &Expr| if let Expr::Nested(inner) = expr { (**inner).clone() } else { expr.clone() };
+    matches!((bare(left), bare(right)), (Expr::IsNull(left), Expr::IsNotNull(right)) if is_same(&left, &right))
+}
+
+fn is_any_text(pattern: &Expr) -> bool {
+    matches!(pattern, Expr::Value(value)
+        if matches!(&value.value, Value::SingleQuotedString(text) if !text.is_empty() && text.bytes().all(|b| b == b'%')))
 }
 
 /// `true` for a condition that hangs on a row: one without a column or a subquery is true of all or of none.

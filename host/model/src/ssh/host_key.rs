@@ -42,9 +42,11 @@ pub enum PinnedKey {
     Authority(HostKey),
     /// Whoever holds this very key.
     Host(HostKey),
+    /// Nobody who holds this key, or a certificate of it or for it, whatever else is pinned.
+    Revoked(HostKey),
 }
 
-/// The setting `host-keys`: at least one, each once.
+/// The setting `host-keys`: at least one that is believed, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedKeys(Vec<PinnedKey>);
 
@@ -152,16 +154,21 @@ impl Fingerprint {
 impl PinnedKey {
     pub fn key(&self) -> &HostKey {
         match self {
-            PinnedKey::Authority(key) | PinnedKey::Host(key) => key,
+            PinnedKey::Authority(key) | PinnedKey::Host(key) | PinnedKey::Revoked(key) => key,
         }
     }
 
-    /// `ssh-ed25519 AAAA...` or `@cert-authority ssh-ed25519 AAAA...`.
+    /// `ssh-ed25519 AAAA...`, or the same with `@cert-authority` or `@revoked` before it.
     pub fn parse(line: &str) -> Result<Self, HostKeyError> {
-        match line.trim().strip_prefix(AUTHORITY) {
-            Some(key) if key.starts_with([' ', '\t']) => Ok(PinnedKey::Authority(HostKey::parse(key)?)),
-            Some(_) => Err(HostKeyError::Form),
-            None => Ok(PinnedKey::Host(HostKey::parse(line)?)),
+        let line = line.trim();
+        let (marker, key) = match line.split_once([' ', '\t']) {
+            Some((marker, key)) if marker.starts_with('@') => (marker, key),
+            _ => return Ok(PinnedKey::Host(HostKey::parse(line)?)),
+        };
+        match marker {
+            AUTHORITY => Ok(PinnedKey::Authority(HostKey::parse(key)?)),
+            REVOKED => Ok(PinnedKey::Revoked(HostKey::parse(key)?)),
+            _ => Err(HostKeyError::Form),
         }
     }
 }
@@ -180,7 +187,8 @@ impl PinnedKeys {
                 keys.push(key);
             }
         }
-        if keys.is_empty() { Err(HostKeyError::Missing) } else { Ok(Self(keys)) }
+        let is_believed = |pinned: &PinnedKey| !matches!(pinned, PinnedKey::Revoked(_));
+        if keys.iter().any(is_believed) { Ok(Self(keys)) } else { Err(HostKeyError::Missing) }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &PinnedKey> {
@@ -190,15 +198,20 @@ impl PinnedKeys {
     pub fn hosts(&self) -> impl Iterator<Item = &HostKey> {
         self.0.iter().filter_map(|pinned| match pinned {
             PinnedKey::Host(key) => Some(key),
-            PinnedKey::Authority(_) => None,
+            PinnedKey::Authority(_) | PinnedKey::Revoked(_) => None,
         })
     }
 
     pub fn authorities(&self) -> impl Iterator<Item = &HostKey> {
         self.0.iter().filter_map(|pinned| match pinned {
             PinnedKey::Authority(key) => Some(key),
-            PinnedKey::Host(_) => None,
+            PinnedKey::Host(_) | PinnedKey::Revoked(_) => None,
         })
+    }
+
+    /// Whether a key, as its bytes go over the wire, is one that nobody may hold.
+    pub fn is_revoked(&self, blob: &[u8]) -> bool {
+        self.0.iter().any(|pinned| matches!(pinned, PinnedKey::Revoked(key) if key.blob() == blob))
     }
 }
 
@@ -220,6 +233,7 @@ impl fmt::Display for PinnedKey {
         match self {
             PinnedKey::Authority(key) => write!(f, "{AUTHORITY} {key}"),
             PinnedKey::Host(key) => key.fmt(f),
+            PinnedKey::Revoked(key) => write!(f, "{REVOKED} {key}"),
         }
     }
 }
@@ -279,6 +293,7 @@ pub(super) fn base64_decode(text: &str) -> Option<Vec<u8>> {
 }
 
 pub(super) const AUTHORITY: &str = "@cert-authority";
+pub(super) const REVOKED: &str = "@revoked";
 
 #[cfg(test)]
 mod tests {
@@ -327,16 +342,20 @@ mod tests {
 
     #[test]
     fn pinned() {
-        let text = format!("\n# mine\n{ED25519} a comment\n@cert-authority {ED25519}\n{ED25519}\n");
+        let text = format!("\n# mine\n{ED25519} a comment\n@cert-authority {ED25519}\n{ED25519}\n@revoked {ED25519}\n");
         let keys = PinnedKeys::parse(&text).unwrap();
-        assert_eq!((keys.hosts().count(), keys.authorities().count()), (1, 1));
+        assert_eq!((keys.hosts().count(), keys.authorities().count(), keys.iter().count()), (1, 1, 3));
+        assert!(keys.is_revoked(HostKey::parse(ED25519).unwrap().blob()) && !keys.is_revoked(b""));
         assert_eq!(PinnedKeys::parse(&keys.to_string()).unwrap(), keys);
         for (text, why) in [
             ("", HostKeyError::Missing),
             ("# none\n", HostKeyError::Missing),
-            ("@revoked ssh-ed25519 AAAA", HostKeyError::Algorithm),
+            ("@revoked ssh-ed25519 AAAA", HostKeyError::Form),
             (&format!("{ED25519}\nx"), HostKeyError::Form),
             (&format!("@cert-authorityx {ED25519}"), HostKeyError::Form),
+            (&format!("@any {ED25519}"), HostKeyError::Form),
+            // What nobody may hold is nobody to believe.
+            (&format!("@revoked {ED25519}"), HostKeyError::Missing),
         ] {
             assert_eq!(PinnedKeys::parse(text), Err(why), "{text}");
         }

@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-use super::host_key::{AUTHORITY, base64_decode};
+use super::host_key::{AUTHORITY, REVOKED, base64_decode};
 use crate::{HostKey, HostKeyError, MAX_HOST_KEYS, Origin, PinnedKey};
 
 /// The largest file that is read. The largest that people have are about 1 MiB.
@@ -21,7 +21,7 @@ const MAX_LINE: usize = 16 << 10;
 pub struct KnownHosts {
     /// To be shown to a person. None of them is revoked.
     pub keys: Vec<PinnedKey>,
-    /// Keys that this host must not have: marked so for its name.
+    /// Keys that this host must not have, and that nobody may vouch for: marked so for its name. They are pinned as such.
     pub revoked: Vec<HostKey>,
     /// Lines about this host, or whose host could not be read, that say nothing usable.
     pub skipped: Vec<Skipped>,
@@ -86,7 +86,7 @@ impl Line {
         match marker {
             None => Ok(Some(Line::Pinned(PinnedKey::Host(key)))),
             Some(AUTHORITY) => Ok(Some(Line::Pinned(PinnedKey::Authority(key)))),
-            Some("@revoked") => Ok(Some(Line::Revoked(key))),
+            Some(REVOKED) => Ok(Some(Line::Revoked(key))),
             Some(_) => Err(HostKeyError::Form),
         }
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 pub use self::host_key::{Fingerprint, HostKey, HostKeyAlgorithm, HostKeyError, MAX_HOST_KEYS, PinnedKey, PinnedKeys};
 pub use self::known_hosts::{KnownHosts, MAX_KNOWN_HOSTS, Skipped, known_hosts};
-pub use self::quote::{QuoteError, quote};
+pub use self::quote::QuoteError;
 use crate::{Digest, Effect, Manifest, OperationName, Scheme, SchemeName, Sha256};
 
 /// The longest command line: Linux gives one argument 128 KiB, and a server's `sh -c` gets the whole line as one.
@@ -185,11 +185,7 @@ impl CommandLine {
                 if argv.first().is_none_or(String::is_empty) {
                     return Err(CommandError::Empty);
                 }
-                let quoted = argv.iter().enumerate().map(|(index, argument)| {
-                    let word = if index == 0 { quote::quote_always(argument) } else { quote(argument) };
-                    word.map_err(|why| CommandError::Quote { index, why })
-                });
-                Ok(quoted.collect::<Result<Vec<_>, _>>()?.join(" "))
+                quote::line(argv).map_err(|(index, why)| CommandError::Quote { index, why })
             }
             CommandLine::Shell(text) if text.trim().is_empty() => Err(CommandError::Empty),
             CommandLine::Shell(text) if text.contains('\0') => Err(CommandError::Shell),

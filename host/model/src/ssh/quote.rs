@@ -1,7 +1,8 @@
-//! Quoting for a remote shell: an argument in, one word out.
+//! Quoting for a remote shell: program and arguments in, one line out, which every login shell reads alike.
 //!
 //! It never looks for what is dangerous: what is not known to be plain is quoted. The words are made for POSIX `sh`, and
-//! written so that fish, which reads backslashes inside quotes, reads the same.
+//! written so that fish and csh read the same. What these read in their own way even inside quotes (a line's end, `!`)
+//! does not reach them: the line is then wrapped, in digits, and handed to `/bin/sh` to unwrap.
 
 /// Why an argument cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -10,33 +11,67 @@ pub enum QuoteError {
     Nul,
 }
 
-/// The argument as one word of a POSIX shell's command line. In single quotes nothing has a meaning but the single quote
-/// itself, which is left, escaped, and entered again; so is the backslash, which means nothing to POSIX shells there but
-/// to fish it does.
-pub fn quote(argument: &str) -> Result<String, QuoteError> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:@%+".contains(&b);
-    if !argument.is_empty() && argument.bytes().all(plain) {
-        return Ok(argument.to_owned());
+/// The line that runs this program with these arguments. An error comes with the argument's index.
+pub(super) fn line(argv: &[String]) -> Result<String, (usize, QuoteError)> {
+    let mut line = String::new();
+    for (index, argument) in argv.iter().enumerate() {
+        if argument.contains('\0') {
+            return Err((index, QuoteError::Nul));
+        }
+        if index > 0 {
+            line.push(' ');
+        }
+        // The word that names the program: `if`, `time` and other reserved words mean something unless quoted.
+        if index > 0 && is_plain(argument) { line.push_str(argument) } else { quote(argument, &mut line) }
     }
-    quote_always(argument)
+    Ok(if line.chars().all(is_read_alike) { line } else { wrapped(&line) })
 }
 
-/// The same for the word that names the program: `if`, `time` and other reserved words mean something unless quoted.
-pub(super) fn quote_always(argument: &str) -> Result<String, QuoteError> {
-    if argument.contains('\0') {
-        return Err(QuoteError::Nul);
-    }
-    let mut word = String::with_capacity(argument.len() + 2);
-    word.push('\'');
+fn is_plain(argument: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./,:@%+".contains(&b);
+    !argument.is_empty() && argument.bytes().all(plain)
+}
+
+/// In single quotes nothing has a meaning but the single quote itself, which is left, escaped, and entered again; so is
+/// the backslash, which means nothing to POSIX shells there but to fish it does.
+fn quote(argument: &str, line: &mut String) {
+    line.push('\'');
     for c in argument.chars() {
         match c {
-            '\'' => word.push_str(r"'\''"),
-            '\\' => word.push_str(r"'\\'"),
-            c => word.push(c),
+            '\'' => line.push_str(r"'\''"),
+            '\\' => line.push_str(r"'\\'"),
+            c => line.push(c),
         }
     }
-    word.push('\'');
-    Ok(word)
+    line.push('\'');
+}
+
+/// Whether every shell takes the character as it is inside single quotes. csh looks for `!` there and ends a command at
+/// a line's end; fish keeps some characters of Unicode's private areas for itself.
+fn is_read_alike(c: char) -> bool {
+    match c {
+        '!' => false,
+        ' '..='~' => true,
+        c => !c.is_ascii() && c.is_alphanumeric(),
+    }
+}
+
+/// The same line as digits and plain characters, for `/bin/sh` to make a line of again. `%b` reads a NUL's backslash
+/// with three octal digits after it as one byte. The program takes the shell's place, so that it is itself what gets a
+/// signal and ends by one; `exec` would take a name that begins with `-` for an option.
+fn wrapped(line: &str) -> String {
+    let exec = if line.starts_with("'-") { "" } else { "exec " };
+    let mut out = format!(r#"exec /bin/sh -c 'eval "{exec}$(printf %b "$1")"' sh '"#);
+    let mut bytes = [0; 4];
+    for c in line.chars() {
+        if is_read_alike(c) && !matches!(c, '\'' | '\\') {
+            out.push(c);
+        } else {
+            c.encode_utf8(&mut bytes).bytes().for_each(|byte| out.push_str(&format!("\\0{byte:03o}")));
+        }
+    }
+    out.push('\'');
+    out
 }
 
 #[cfg(test)]
@@ -59,12 +94,30 @@ mod tests {
             (r"a\b", r"'a'\\'b'"),
             ("~", "'~'"),
             ("a=b", "'a=b'"),
-            ("line\nbreak", "'line\nbreak'"),
+            ("\u{e4}", "'\u{e4}'"),
         ] {
-            assert_eq!(quote(argument).unwrap(), word);
+            assert_eq!(of(&["x", argument]).unwrap(), format!("'x' {word}"));
         }
-        assert_eq!(quote("a\0b"), Err(QuoteError::Nul));
-        assert_eq!(quote_always("if").unwrap(), "'if'");
+        assert_eq!(of(&["a", "b", "a\0b"]), Err((2, QuoteError::Nul)));
+        assert_eq!(of(&["if"]).unwrap(), "'if'");
+    }
+
+    /// What one shell or another would read in its own way is not there to be read.
+    #[test]
+    fn wrapped_lines() {
+        assert_eq!(
+            of(&["ls", "a\nb!", "it's"]).unwrap(),
+            r#"exec /bin/sh -c 'eval "exec $(printf %b "$1")"' sh '\0047ls\0047 \0047a\0012b\0041\0047 \0047it\0047\0134\0047\0047s\0047'"#
+        );
+        for odd in ["!", "\n", "\r", "\t", "\u{7f}", "\u{85}", "\u{202e}", "\u{f601}", "\u{fdd0}"] {
+            let line = of(&["x", odd]).unwrap();
+            assert!(line.chars().all(is_read_alike) && !line.contains('!'), "{line:?}");
+        }
+        assert!(of(&["-x", "!"]).unwrap().contains(r#"eval "$("#));
+    }
+
+    fn of(argv: &[&str]) -> Result<String, (usize, QuoteError)> {
+        line(&argv.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
     }
 
     /// The shells of this machine that hand a script to `-c`, as sshd does.
@@ -78,6 +131,8 @@ mod tests {
             vec!["zsh", "-f"],
             vec!["ksh"],
             vec!["fish", "--no-config"],
+            vec!["csh", "-f"],
+            vec!["tcsh", "-f"],
         ];
         let there = |shell: &Vec<&str>| Command::new(shell[0]).args(&shell[1..]).args(["-c", "true"]).output().is_ok();
         known.into_iter().filter(there).collect()
@@ -85,8 +140,9 @@ mod tests {
 
     /// What a shell makes of the arguments, each ended by a NUL.
     fn read_back(shell: &[&str], arguments: &[String]) -> Vec<u8> {
-        let words = arguments.iter().map(|argument| quote(argument).unwrap()).collect::<Vec<_>>().join(" ");
-        let script = format!(r"'/usr/bin/printf' '%s'\\'0' {words}");
+        let argv: Vec<_> =
+            ["/usr/bin/printf", r"%s\0"].into_iter().map(str::to_owned).chain(arguments.to_vec()).collect();
+        let script = line(&argv).unwrap();
         let output = Command::new(shell[0]).args(&shell[1..]).args(["-c", &script]).output().unwrap();
         assert!(output.status.success(), "{shell:?}: {script:?}: {}", String::from_utf8_lossy(&output.stderr));
         output.stdout
@@ -158,9 +214,11 @@ mod tests {
     #[test]
     fn reserved_words_are_programs_too() {
         for word in ["if", "until", "!", "{", "for", "function", "select", "case", "coproc", "a=b"] {
-            let script = quote_always(word).unwrap();
-            // To fish a keyword is one in quotes, too. No argument comes into it.
-            for shell in shells().iter().filter(|shell| shell[0] != "fish") {
+            let script = of(&[word]).unwrap();
+            // To fish a keyword is one in quotes, too, and csh has its own code for what it does not find. No argument comes
+            // into it.
+            let is_posix = |shell: &&Vec<&str>| !["fish", "csh", "tcsh"].contains(&shell[0]);
+            for shell in shells().iter().filter(is_posix) {
                 let output = Command::new(shell[0]).args(&shell[1..]).args(["-c", &script]).output().unwrap();
                 // 127: looked for as a program, and not found.
                 assert_eq!(output.status.code(), Some(127), "{shell:?} {word}");

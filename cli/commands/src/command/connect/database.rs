@@ -18,8 +18,13 @@ pub(super) async fn complete(made: &mut Made<'_>, target: Option<&str>) -> Resul
         (Some(text), _) => text.to_owned(),
         (None, Some(origin)) => origin.clone(),
         (None, None) => {
-            let host = asking.line("Host", None, EXAMPLE)?;
-            if host.contains(':') {
+            let host = asking.line("Host, or the whole URL without its password", None, EXAMPLE)?;
+            if super::has_password(&host) {
+                return Err(Problem::usage("a password was typed where everybody sees it; it was not taken")
+                    .next("leave it out: kv connect postgres asks for it without echo")
+                    .next("if that was a real password, change it at its server"));
+            }
+            if host.contains([':', '@', '/', '=']) {
                 host
             } else {
                 format!("{host}:{}", asking.line("Port", Some(USUAL_PORT), EXAMPLE)?)

@@ -100,13 +100,12 @@ fn imported(made: &Made<'_>, path: &Path, origin: &Origin) -> Result<String, Pro
     for skipped in &found.skipped {
         made.context.output.note(&format!("line {} is passed over: {}", skipped.line, skipped.why));
     }
-    for revoked in &found.revoked {
-        made.context.output.note(&format!("revoked    {} {}", revoked.algorithm().name(), revoked.fingerprint()));
-    }
     if found.keys.is_empty() {
         return Err(Problem::usage(format!("{shown} has no key for {origin}")));
     }
-    Ok(found.keys.iter().map(PinnedKey::to_string).collect::<Vec<_>>().join("\n"))
+    // What is revoked is kept as such: an authority that is pinned beside it may have signed it.
+    let revoked = found.revoked.into_iter().map(PinnedKey::Revoked);
+    Ok(found.keys.into_iter().chain(revoked).map(|key| key.to_string()).collect::<Vec<_>>().join("\n"))
 }
 
 /// What the machine shows, accepted by a person who looked at it.

@@ -71,7 +71,7 @@ pub(super) fn text(error: &ApiError, next: &[String]) -> String {
 /// agent to ask.
 pub(super) fn for_agent(next: &str) -> String {
     let listed = next.strip_prefix("listed is: ").unwrap_or(next);
-    if next.starts_with("a statement that writes is the operation `execute`") {
+    if next.starts_with("a statement that writes: ") {
         return "a statement that writes goes through kv_sql_exec".to_owned();
     }
     if let Some(operation) = listed.strip_prefix("kv operation show ") {

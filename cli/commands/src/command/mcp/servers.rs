@@ -7,6 +7,7 @@ use rmcp::model::JsonObject;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::statement::{changing, is_uncounted};
 use super::arguments::{Call, Wanted, own_tool};
 use crate::command::connection;
 use crate::command::statement::Typed;
@@ -48,18 +49,22 @@ pub(super) struct Ssh {
 /// What has become of a database when its rows are here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
-    Changed,
+    Changed { counted: bool },
     Read,
-    Tried,
+    Tried { counted: bool },
 }
 
 impl Done {
     pub(super) fn notes(self, affected: u64) -> Vec<String> {
         let rows = if affected == 1 { "1 row".to_owned() } else { format!("{affected} rows") };
         match self {
-            Done::Changed => vec![format!("It is done, and changed {rows}.")],
+            Done::Changed { counted: true } => vec![format!("It is done, and changed {rows}.")],
+            Done::Changed { counted: false } => vec!["It is done; rows that it took away are not counted.".to_owned()],
             Done::Read => Vec::new(),
-            Done::Tried => vec![format!("It was tried and rolled back: it would change {rows}.")],
+            Done::Tried { counted: true } => vec![format!("It was tried and rolled back: it would change {rows}.")],
+            Done::Tried { counted: false } => {
+                vec!["It was tried and rolled back; rows that it would take away are not counted.".to_owned()]
+            }
         }
     }
 }
@@ -76,16 +81,17 @@ impl Query {
 impl SqlExec {
     pub(super) fn call(self) -> Result<Call, Problem> {
         let mut input = statement(&self.sql, self.params)?;
+        let counted = !is_uncounted(&self.sql);
         let (operation, done) = match (self.preview, self.max_changes) {
             (true, Some(_)) => {
                 return Err(Problem::usage(
                     "`max_changes` is for a change that is to stay, and none does with `preview`",
                 ));
             }
-            (true, None) => ("preview", Done::Tried),
+            (true, None) => ("preview", Done::Tried { counted }),
             (false, most) => {
                 input.extend(most.map(|most| ("max_changes".to_owned(), most.into())));
-                ("execute", Done::Changed)
+                (changing(&self.sql), Done::Changed { counted })
             }
         };
         call(&self.connection, operation, input, Effect::Grant, Wanted::Rows { sql: self.sql, done })

@@ -1,7 +1,7 @@
 //! How a stored text is shown to a model: some of what comes from outside is made of characters that no reader sees.
 
 use crate::inert::Inert;
-use crate::output::steers;
+use crate::output::escaped;
 
 const ESCAPE: char = '\u{1b}';
 
@@ -54,23 +54,12 @@ pub(super) fn without_colours(text: &str) -> String {
     out
 }
 
-/// Characters outside of ASCII, and controls, stand in JSON's strings alone, where each may be written as an escape.
-fn escaped(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        match steers(c) {
-            true => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            false => out.push(c),
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::output::steers;
 
     #[test]
     fn json_keeps_its_values() {

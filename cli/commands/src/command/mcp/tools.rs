@@ -123,7 +123,8 @@ impl Core {
             }
             Core::SqlExec => {
                 "Change a PostgreSQL database with one SQL statement: insert, update, delete, create table and so on. \
-                 It is committed unless it changes too many rows. `preview` tries it and rolls it back."
+                 It is committed unless it changes too many rows. `preview` tries it and rolls it back. \
+                 kv reads the statement: it is the operation `execute`, `destroy` or `administer`, each allowed by itself."
             }
             Core::Ssh => {
                 "Run a command on a remote server over SSH and get its exit code, stdout and stderr. It may change the server."
@@ -179,7 +180,7 @@ impl Core {
             Core::SqlExec => strict(
                 json!({
                     "connection": { "type": "string" }, "sql": sql, "params": params,
-                    "max_changes": { "type": "integer", "minimum": 0, "default": 1000, "description": "rows; over it nothing changes" },
+                    "max_changes": { "type": "integer", "minimum": 0, "description": "rows, 1000 when not given; over it nothing changes" },
                     "preview": { "type": "boolean", "default": false }
                 }),
                 &["connection", "sql"],

@@ -69,8 +69,13 @@ fn what_does_not() {
         ),
         (
             1700,
-            json!(1e300),
-            "parameter $1 is a number with a fraction or beyond 2^64; numeric takes a number, as a string where it has more than 15 digits",
+            json!(0.123_456_789_012_345_68),
+            "parameter $1 is a number of more digits than JSON numbers keep; numeric takes it as a string of digits",
+        ),
+        (
+            1700,
+            json!(123_456_789_012_345_678_901_234_567_890.0),
+            "parameter $1 is a number of more digits than JSON numbers keep; numeric takes it as a string of digits",
         ),
         (1007, json!("{1,2}"), "parameter $1 is a string; integer[] takes an array"),
         (

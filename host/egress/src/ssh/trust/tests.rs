@@ -90,6 +90,29 @@ fn certificates() {
     assert!(none.certificate_algorithms().is_empty());
 }
 
+/// What is revoked is believed in no way: not as a key that is pinned too, not with a certificate, not as an authority.
+#[test]
+fn revoked_keys() {
+    let (host, authority, other) = (key(), key(), key());
+    let certified = |signer: &PrivateKey| {
+        let mut builder = builder(&host);
+        builder.valid_principal("a.test").unwrap();
+        builder.sign(signer).unwrap()
+    };
+    let trusting = |revoked: &PrivateKey| {
+        let lines =
+            [line(&host), format!("@cert-authority {}", line(&authority)), format!("@revoked {}", line(revoked))];
+        trust(&lines.join("\n"))
+    };
+    let shown = PublicKeyOrCertificate::from(host.public_key().clone());
+    let by_key = trusting(&host).check(&shown).unwrap_err();
+    assert_eq!(by_key.code(), "egress.ssh.host_key_revoked");
+    assert_eq!(trusting(&host).check_certificate(&certified(&authority)), Err(CertificateProblem::Revoked));
+    assert_eq!(trusting(&authority).check_certificate(&certified(&authority)), Err(CertificateProblem::Revoked));
+    assert_eq!(trusting(&other).check_certificate(&certified(&authority)), Ok(()));
+    assert_eq!(trusting(&other).check(&shown), Ok(()));
+}
+
 /// One byte that is not as it was signed spoils it.
 #[test]
 fn forged_certificates() {

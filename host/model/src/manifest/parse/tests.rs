@@ -60,6 +60,28 @@ fn an_endpoint_may_have_an_encoding_of_its_own_and_keeps_it_when_written() {
     assert_eq!((&written[0].get("body"), &written[1]["body"]), (&None, &json!("form")));
 }
 
+/// A key that the component's author names is a key that no person has compared.
+#[test]
+fn whom_to_trust_has_no_default() {
+    let machine = |setting: Value| {
+        problems(|d| {
+            d["protocol"] = json!("ssh");
+            d["origins"] = json!([]);
+            d["endpoints"] = json!([]);
+            d["headers"] = json!([]);
+            d["auth"] = json!({"login": {"type": "login", "user": "{setting:user}", "key": "{key}"}});
+            d["default-auth"] = json!(["login"]);
+            d["settings"] = json!([{"name": "user"}, setting]);
+        })
+    };
+    for name in ["host-keys", "jump"] {
+        assert_eq!(machine(json!({"name": name})), Vec::<String>::new());
+        let found = machine(json!({"name": name, "default": "x"}));
+        assert!(found.len() == 1 && found[0].starts_with("settings[1].default: "), "{found:?}");
+    }
+    assert_eq!(machine(json!({"name": "shell", "default": "x"})), Vec::<String>::new());
+}
+
 #[test]
 fn says_what_is_wrong() {
     for (change, wanted) in [

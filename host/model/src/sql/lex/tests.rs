@@ -5,7 +5,7 @@ fn sorts(text: &str) -> String {
         Kind::Number => "1".to_owned(),
         Kind::Param => "$".to_owned(),
         Kind::Punct(c) => c.to_string(),
-        Kind::Text => "'".to_owned(),
+        Kind::Text { .. } => "'".to_owned(),
         Kind::Word { text, quoted: false } => text.to_string(),
         Kind::Word { text, quoted: true } => format!("<{text}>"),
     };

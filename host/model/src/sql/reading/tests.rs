@@ -76,6 +76,7 @@ fn reads() {
         ("explain (analyze, buffers, format json) select * from a", "explain select from a"),
         ("show search_path", "show"),
         ("show server_version", "show"),
+        ("select current_setting('server_version'), current_setting('app.tenant', true)", "select"),
         ("select * from t where a ~ '^x' and b !~* 'y' and c like 'z%' escape '!' and d is not null", "select from t"),
         ("select a from t fetch first 3 rows only", "select from t"),
         ("select random(), clock_timestamp(), gen_random_uuid()", "select"),
@@ -157,6 +158,34 @@ fn what_a_read_is_not() {
         ("select pg_not_invented_yet()", "`pg_not_invented_yet`"),
         ("select * from rows from (pg_sleep(1)) as x", "! "),
         ("select cron.schedule('a', 'b', 'c')", "`schedule`"),
+        ("show all", "`all`: it may hold passwords"),
+        ("show primary_conninfo", "`primary_conninfo`"),
+        ("show \"primary_conninfo\"", "`primary_conninfo`"),
+        ("select setting from pg_settings", "`pg_settings`"),
+        ("select * from pg_show_all_settings()", "`pg_show_all_settings`"),
+        ("select current_setting('primary_conninfo')", "`current_setting`"),
+        ("select current_setting('PRIMARY_CONNINFO', true)", "`current_setting`"),
+        ("select current_setting('primary' || '_conninfo')", "`current_setting`"),
+        ("select current_setting(E'primary\\x5fconninfo')", "`current_setting`"),
+        ("select current_setting($$primary_conninfo$$)", "`current_setting`"),
+        ("select current_setting($1)", "`current_setting`"),
+        ("select current_setting(name) from names", "`current_setting`"),
+        ("select n.current_setting from unnest(array['primary_conninfo']) n", "`current_setting`"),
+        ("select conninfo from pg_stat_wal_receiver", "`pg_stat_wal_receiver`"),
+        ("select * from pg_stat_get_wal_receiver()", "`pg_stat_get_wal_receiver`"),
+        ("select subconninfo from pg_subscription", "`pg_subscription`"),
+        ("select * from pg_hba_file_rules", "`pg_hba_file_rules`"),
+        ("select * from pg_ident_file_mappings", "`pg_ident_file_mappings`"),
+        ("select * from pg_file_settings", "`pg_file_settings`"),
+        ("select srvoptions from pg_foreign_server", "`pg_foreign_server`"),
+        ("select option_value from information_schema.foreign_server_options", "`foreign_server_options`"),
+        ("select umoptions from pg_user_mappings", "`pg_user_mappings`"),
+        ("select setseed(0.5)", "`setseed`"),
+        ("select utl_file.fopen('a', 'b', 'w')", "`fopen`"),
+        ("select oracle_execute('x', 'y')", "`oracle_execute`"),
+        ("select master_run_on_worker(array['x'], array[1], array['y'], true)", "`master_run_on_worker`"),
+        ("select amqp.publish(1, 'a', 'b', 'c')", "`publish`"),
+        ("select azure_storage.blob_put('a', 'b', 'c')", "`blob_put`"),
         ("select rolpassword from pg_authid", "`pg_authid`: it holds passwords"),
         ("select * from pg_catalog.\"pg_shadow\"", "`pg_shadow`: it holds passwords"),
         ("explain analyze insert into t values (1)", "it is an INSERT"),
@@ -254,6 +283,19 @@ fn writes() {
         ("update t set a = 1", "write: update t, every row"),
         ("update t set a = 1 where true", "write: update t, every row"),
         ("update t set a = 1 where 1 = 1", "write: update t, every row"),
+        ("update t set a = 1 where id = id", "write: update t, every row"),
+        ("update t set a = 1 where t.id = id", "write: update t, every row"),
+        ("update t set a = 1 where (t.id) >= (t.id)", "write: update t, every row"),
+        ("update t set a = 1 where id is not distinct from id", "write: update t, every row"),
+        ("update t set a = 1 where id is null or (id is not null)", "write: update t, every row"),
+        ("update t set a = 1 where name like '%'", "write: update t, every row"),
+        ("update t set a = 1 where (id = 1 or true) and id = id", "write: update t, every row"),
+        ("update t set a = 1 where id = other", "write: update t"),
+        ("update t set a = 1 where t.id = u.id", "write: update t"),
+        ("update t set a = 1 where id = id and id < 5", "write: update t"),
+        ("update t set a = 1 where id is null or name is not null", "write: update t"),
+        ("update t set a = 1 where name like 'a%'", "write: update t"),
+        ("delete from t where id = id", "destroy: delete from t, every row"),
         ("delete from t where id in (select id from u)", "destroy: delete from t (reads u)"),
         ("delete from t", "destroy: delete from t, every row"),
         ("delete from t using u where t.id = u.id", "destroy: delete from t (reads u)"),
@@ -507,5 +549,46 @@ proptest! {
     fn a_literal_is_never_shown(literal in "[a-z;'$\\\\-]{0,12}") {
         let text = format!("select 'SEEN{}' from t", literal.replace('\'', "''"));
         prop_assert!(!read(&text).contains("SEEN"));
+    }
+}
+
+/// Rows of the server's own catalog are changed by definitions, which say what they are.
+#[test]
+fn the_catalog_is_not_changed_by_hand() {
+    for text in [
+        "update pg_proc set prosrc = 'x'",
+        "update pg_catalog.pg_class set relname = 'x' where oid = 1",
+        "delete from \"pg_class\"",
+        "insert into information_schema.sql_parts values ('x')",
+        "with gone as (delete from pg_catalog.pg_depend returning 1) select * from gone",
+    ] {
+        assert!(any(text).contains("the server's own catalog"), "{text}: {}", any(text));
+    }
+    assert_eq!(any("update app.class set a = 1 where id = 1"), "write: update app.class");
+}
+
+#[test]
+fn words_of_the_language_are_not_looked_up() {
+    for text in [
+        "explain (costs on)\nselect * from t where a in (1, 2) and not exists (select 1 from u)",
+        "select * from t tablesample system (10)",
+        "with x(n) as materialized (select 1) select count(*) filter (where n > 1) over (partition by n) from x",
+    ] {
+        let calls = Reading::of_read(text).unwrap().calls;
+        assert!(calls.is_empty() || calls == ["x"], "{text}: {calls:?}");
+    }
+}
+
+/// A limit of rows is one that is held, or there is none.
+#[test]
+fn what_is_not_counted_says_so() {
+    for text in ["truncate t", "drop table t", "alter table t drop column a", "alter table t alter column a type text"]
+    {
+        assert!(Reading::of_any(text).unwrap().uncounted().is_some(), "{text}");
+    }
+    for text in
+        ["delete from t", "insert into t values (1)", "create table u as select * from t", "grant all on t to x"]
+    {
+        assert!(Reading::of_any(text).unwrap().uncounted().is_none(), "{text}");
     }
 }

@@ -81,8 +81,22 @@ async fn each_tool_is_one_operation() {
         (
             "kv_sql_exec",
             json!({ "connection": "c", "sql": "delete from t", "max_changes": 3 }),
-            "execute",
+            "destroy",
             json!({ "sql": "delete from t", "max_changes": 3 }),
+            "grant",
+        ),
+        (
+            "kv_sql_exec",
+            json!({ "connection": "c", "sql": "update t set a = 1" }),
+            "execute",
+            json!({ "sql": "update t set a = 1" }),
+            "grant",
+        ),
+        (
+            "kv_sql_exec",
+            json!({ "connection": "c", "sql": "grant select on t to bob" }),
+            "administer",
+            json!({ "sql": "grant select on t to bob" }),
             "grant",
         ),
         (
