@@ -228,7 +228,7 @@ fn another_user() {
     assert_eq!(fs::metadata(&kv.home().runtime).unwrap().mode() & 0o777, 0o700);
     let stranger = |expected: &str| {
         let ran = Command::new(&program)
-            .args(["--exact", "attacks::sockets::a_stranger", "--nocapture"])
+            .args(["--exact", "attacks::places::a_stranger", "--nocapture"])
             .env("KV_TEST_SOCKET", &socket)
             .current_dir("/")
             .uid(65534)
