@@ -18,7 +18,7 @@ import unicodedata
 from argon2.low_level import Type, hash_secret_raw
 from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as aead_open
 
-KINDS = {1: "secret", 2: "audit head", 3: "connection"}
+KINDS = {1: "secret", 2: "audit head", 3: "connection", 4: "secret label", 5: "factor"}
 STATES = {0: "live", 1: "replaced", 2: "removed"}
 
 

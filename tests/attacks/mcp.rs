@@ -66,6 +66,7 @@ fn the_core_tools_do_what_they_say() {
             "kv_query",
             "kv_sql_exec",
             "kv_ssh",
+            "kv_wait",
             "kv_more"
         ]
     );
@@ -83,7 +84,8 @@ fn the_core_tools_do_what_they_say() {
     let payment = json!({ "amount": 500, "currency": "eur", "payment_method": "pm_card_visa", "confirm": true });
     let paid = mcp.call("kv_write", json!({ "operation": "stripe/payment_intents.create", "input": payment }));
     assert_eq!((&paid["result"]["isError"], paid.to_string().contains("succeeded")), (&json!(false), true), "{paid}");
-    // Tools that read do not write, whatever they are asked for.
+    // Tools that read do not write, whatever they are asked for, and none does what the person refuses.
+    kv.run(["connection", "edit", "stripe", "--deny", "payouts.create"]).ok();
     let before = (openai.request_count(), stripe.request_count());
     for (tool, arguments, code) in [
         (
@@ -135,12 +137,15 @@ fn databases_and_machines() {
     assert_eq!((&content["rows"], &content["truncated"]), (&json!([[7, "item 7", "10.5"]]), &json!(false)), "{read}");
     assert_eq!(content["columns"][1]["name"], "name");
 
-    // The person has not allowed it yet; then a reading tool is asked to write; then it does not parse.
+    // The person is asked and says no; then a reading tool is asked to write; then it does not parse.
     let update = json!({ "connection": "app", "sql": "update items set name = $1 where id < 4", "params": ["new"] });
     let before = database.state();
-    let refused = mcp.call("kv_sql_exec", update.clone());
-    assert_eq!(refused["result"]["structuredContent"]["code"], "policy_denied", "{refused}");
-    assert!(told(&refused).contains("kv connection edit app --allow execute"), "{refused}");
+    let call = json!({ "name": "kv_sql_exec", "arguments": update });
+    mcp.say(&json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }).to_string());
+    kv.run(["deny", &kv.questions(1)[0]]).ok();
+    let refused = mcp.next();
+    assert_eq!(refused["result"]["structuredContent"]["code"], "approval_denied", "{refused}");
+    assert!(told(&refused).contains("the person was asked, and said no; nothing was sent"), "{refused}");
     let writes = mcp.call("kv_query", json!({ "connection": "app", "sql": "update items set name = 'new'" }));
     assert_eq!(writes["result"]["structuredContent"]["code"], "usage", "{writes}");
     assert!(told(&writes).contains("next: a statement that writes goes through kv_sql_exec"), "{writes}");

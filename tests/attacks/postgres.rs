@@ -346,20 +346,24 @@ fn parameters() {
 fn changes() {
     let kv = Kv::unlocked();
     let Some(db) = kv.database() else { return };
-    for sql in [
-        "delete from items",
-        "truncate items",
-        "drop table items",
-        "update items set price = 0",
-        "insert into counter values (1)",
-        "grant all on items to public",
+    // What is graver than an operation declares is refused, and nobody is asked about it.
+    let (asks, graver) = ("approval_required", "graver_than_declared");
+    for (sql, execute, destroy) in [
+        ("delete from items", graver, asks),
+        ("truncate items", graver, asks),
+        ("drop table items", graver, asks),
+        ("update items set price = 0", asks, asks),
+        ("insert into counter values (1)", asks, asks),
+        ("grant all on items to public", graver, graver),
     ] {
-        for (operation, reason) in [("execute", "ask"), ("preview", "ask"), ("destroy", "ask"), ("administer", "deny")]
+        for (operation, reason) in
+            [("execute", execute), ("preview", asks), ("destroy", destroy), ("administer", "deny")]
         {
             let input = json!({ "sql": sql });
-            let expect = Refusal::new("policy_denied", reason);
+            let expect = if reason == asks { Refusal::asks() } else { Refusal::new("policy_denied", reason) };
             let refused = db.is_refused("owner", &expect, || kv.call(Typed { connection: "owner", operation, input }));
             refused.unwrap_or_else(|why| panic!("{operation} {sql}: {why}"));
+            kv.revoke_approvals();
         }
     }
     db.allow("owner", "execute");
@@ -445,11 +449,11 @@ fn what_removes_and_what_gives_rights() {
         assert!(tried.outcome == "result" || sqlstate(&tried) == "42501", "{sql}: {}", tried.gist());
         assert_eq!(db.state(), before, "{sql}");
     }
-    // The commands and tools choose the operation by the statement, and say which is missing.
-    let ran = kv.run(["sql", "owner", removing[0], "--yes"]);
-    assert!(ran.code != 0 && ran.stderr.contains("kv connection edit owner --allow destroy"), "{}", ran.stderr);
+    // The commands and tools choose the operation by the statement, and say which one asks or is refused.
+    let ran = kv.run(["sql", "owner", removing[0], "--yes", "--hold", "0"]);
+    assert!(ran.code == 6 && ran.stderr.contains("`owner/destroy` waits for the person"), "{}", ran.stderr);
     let ran = kv.run(["sql", "owner", &granting[0], "--yes"]);
-    assert!(ran.code != 0 && ran.stderr.contains("kv connection edit owner --allow administer"), "{}", ran.stderr);
+    assert!(ran.code == 5 && ran.stderr.contains("kv connection edit owner --allow administer"), "{}", ran.stderr);
     assert_eq!((db.sql("select count(*) from items").as_str(), db.state() == before), ("100", true));
 
     db.allow("owner", "destroy");

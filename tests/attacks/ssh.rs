@@ -263,11 +263,7 @@ fn commands_wait_for_a_person() {
         ("shell", json!({ "text": "true" })),
         ("write-file", json!({ "path": "/tmp/kvt", "content": "x" })),
     ] {
-        let refused = kv.is_refused_unseen(
-            || machine.sshd.log(),
-            &Refusal::new("policy_denied", "ask"),
-            || machine.call(operation, input),
-        );
+        let refused = kv.is_refused_unseen(|| machine.sshd.log(), &Refusal::asks(), || machine.call(operation, input));
         refused.unwrap_or_else(|why| panic!("{operation}: {why}"));
     }
     assert!(machine.sshd.was_not_asked());

@@ -21,7 +21,7 @@ from mcp import Client, MCPError, StdioServerParameters
 
 CORE = [
     "kv_status", "kv_list", "kv_search", "kv_read", "kv_write", "kv_api", "kv_api_get", "kv_query", "kv_sql_exec", "kv_ssh",
-    "kv_more",
+    "kv_wait", "kv_more",
 ]
 CHAT = {"provider": "openai", "path": "/v1/chat/completions", "method": "POST"}
 
@@ -150,7 +150,7 @@ async def database(client, name):
     check([column["name"] for column in found["columns"]] == ["id", "name"], "under their columns", found)
     wrong = await fails(client, "kv_query", query | {"sql": "select nme from items where id = $1"}, "usage", "yes")
     check("(SQLSTATE 42703)" in wrong.content[0].text, "what is wrong with a statement", wrong)
-    await fails(client, "kv_sql_exec", {"connection": name, "sql": "delete from items"}, "policy_denied", "no")
+    await fails(client, "kv_sql_exec", {"connection": name, "sql": "grant all on items to public"}, "policy_denied", "no")
     return len(found["rows"])
 
 

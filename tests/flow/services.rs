@@ -103,18 +103,18 @@ fn stripe_takes_payments_lists_pages_and_says_why_a_card_is_declined() {
 }
 
 #[test]
-fn a_payout_is_refused_in_every_way_of_asking() {
+fn a_payout_waits_for_the_person_in_every_way_of_asking() {
     let kv = Kv::unlocked();
     let stripe = kv.stripe();
     let payout = json!({ "amount": 50_000, "currency": "eur" });
-    let refusal = Refusal::new("policy_denied", "ask");
+    let refusal = Refusal::asks();
     kv.refuses("raw", &stripe, &refusal, || kv.post("stripe", "/v1/payouts", &payout));
     kv.refuses("typed", &stripe, &refusal, || {
         kv.call(Typed { connection: "stripe", operation: "payouts.create", input: payout.clone() })
     });
-    let ran = kv.run(["api", "stripe", "POST", "/v1/payouts", "-d", &payout.to_string()]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""));
-    assert!(ran.stderr.contains("nothing was sent") && ran.stderr.contains("--allow payouts.create"), "{}", ran.stderr);
+    let ran = kv.run(["api", "stripe", "POST", "/v1/payouts", "-d", &payout.to_string(), "--hold", "0"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (6, ""));
+    assert!(ran.stderr.contains("nothing was sent") && ran.stderr.contains("kv approve"), "{}", ran.stderr);
     assert_eq!(stripe.request_count(), 0);
     // The person may decide otherwise.
     kv.run(["connection", "edit", "stripe", "--allow", "payouts.create"]).ok();

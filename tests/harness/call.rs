@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Kv;
 use super::answer::Answer;
 use super::canary::base64;
+use super::patience::eventually;
 use super::wire::{Door, Wire, request};
 
 /// A typed call.
@@ -23,6 +24,11 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// A person is asked, and the call does not wait for the answer.
+    pub(crate) fn asks() -> Self {
+        Self::new("approval_pending", "approval_required")
+    }
+
     pub(crate) fn new(code: &str, reason: &str) -> Self {
         Self { code: code.to_owned(), reason: reason.to_owned() }
     }
@@ -85,6 +91,17 @@ impl Kv {
         self.ask(Door::Agent, "POST", "/v1/call", body.to_string().as_bytes())
     }
 
+    /// Waits until so many questions are open; their ids, the oldest first.
+    #[track_caller]
+    pub(crate) fn questions(&self, count: usize) -> Vec<String> {
+        eventually("the questions", || {
+            let listed = self.run(["approval", "list", "--json"]).ok().json();
+            let open = listed["approvals"].as_array().expect("a list").iter().filter(|one| one["state"] == "pending");
+            let ids: Vec<_> = open.map(|one| one["id"].as_str().expect("it has an id").to_owned()).collect();
+            (ids.len() == count).then_some(ids)
+        })
+    }
+
     /// Fails the test unless `attempt` is refused as expected, and twice over: the service saw neither a request nor a
     /// connection, and the trail got exactly one entry, which says the same.
     #[track_caller]
@@ -120,18 +137,40 @@ impl Kv {
         if seen() != before.0 {
             return Err("the service saw it".to_owned());
         }
-        let entries = self.trail().split_off(before.1);
+        let mut entries = self.trail().split_off(before.1);
+        // The same question is put once, so a second call of the kind has no entry of that.
+        if expect.code == "approval_pending" && entries.first().is_some_and(|entry| entry["kind"] == "approval_asked") {
+            entries.remove(0);
+        }
         let said = match &entries[..] {
             [entry] if entry["kind"] == "refused" => &entry["code"],
             [entry] if entry["kind"] == "denied" => &entry["reason"],
             _ => return Err(format!("the trail has it as {entries:?}")),
         };
-        let finest = if expect.reason.is_empty() { &expect.code } else { &expect.reason };
-        if said != finest.as_str()
-            || entries[0]["call"] != answer.error.as_ref().map_or(Value::Null, |e| e["call"].clone())
-        {
+        let finest = match expect.reason.as_str() {
+            "" => expect.code.as_str(),
+            // To the caller it is what is needed, in the trail what came of it.
+            "approval_required" => "unanswered",
+            reason => reason,
+        };
+        if said != finest || entries[0]["call"] != answer.error.as_ref().map_or(Value::Null, |e| e["call"].clone()) {
             return Err(format!("the trail says otherwise: {entries:?}"));
         }
         Ok(())
+    }
+}
+
+impl Kv {
+    /// Takes back every question that is open, so that another can be asked: five is as many as one agent has.
+    #[track_caller]
+    pub(crate) fn revoke_approvals(&self) {
+        let listed = self.ask(Door::Human, "GET", "/v1/approvals", b"").json();
+        for approval in listed["approvals"].as_array().expect("a list") {
+            if approval["state"] == "pending" {
+                let id = approval["id"].as_str().expect("an id");
+                let revoked = self.ask(Door::Human, "POST", &format!("/v1/approvals/{id}/revoke"), b"null");
+                assert_eq!(revoked.outcome, "result", "{}", revoked.gist());
+            }
+        }
     }
 }

@@ -14,13 +14,14 @@ mod rogue;
 mod services;
 mod table;
 mod terminal;
+pub(crate) mod totp;
 mod trail;
 mod wire;
 
 pub(crate) use answer::Answer;
 pub(crate) use call::{Refusal, Typed};
 pub(crate) use canary::{Canary, base64, contains, random};
-pub(crate) use command::Running;
+pub(crate) use command::{Ran, Running};
 pub(crate) use databases::ROLES;
 pub(crate) use home::{Kv, PROGRAM};
 pub(crate) use machines::{Machine, Said, bare};

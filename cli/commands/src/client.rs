@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
@@ -15,7 +16,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use kv_api::home::Home;
 use kv_api::wire::{self, ErrorBody};
-use kv_api::{API_VERSION, ApiError, Code};
+use kv_api::{API_VERSION, ApiError, Code, Hidden};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -42,6 +43,8 @@ pub struct Request {
     pub(crate) body: Body,
     /// The length of the JSON at the body's beginning, where attachments follow it.
     pub head_length: Option<usize>,
+    /// A code of the person's, with what the daemon does not do without.
+    pub(crate) code: Option<Hidden>,
 }
 
 /// An answer that is no error.
@@ -75,7 +78,7 @@ const MAX_ANSWER: usize = 64 << 20;
 
 impl Request {
     pub fn get(target: impl Into<String>) -> Self {
-        Self { method: "GET", target: target.into(), agent: None, body: empty(), head_length: None }
+        Self { method: "GET", target: target.into(), agent: None, body: empty(), head_length: None, code: None }
     }
 
     pub fn delete(target: impl Into<String>) -> Self {
@@ -137,6 +140,12 @@ impl Client {
         }
         if let Some(length) = request.head_length {
             builder = builder.header(wire::HEAD_LENGTH_HEADER, length);
+        }
+        if let Some(code) = request.code {
+            let mut value = HeaderValue::from_str(code.reveal())
+                .map_err(|_| Problem::usage("a code has digits, letters and dashes"))?;
+            value.set_sensitive(true);
+            builder = builder.header(wire::CODE_HEADER, value);
         }
         let request = builder.body(request.body).map_err(|error| Problem::usage(error.to_string()))?;
         self.sender.ready().await.map_err(broken)?;

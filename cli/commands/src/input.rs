@@ -6,8 +6,10 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use kv_api::{Hidden, HiddenBytes};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use kv_api::{Code, Hidden, HiddenBytes};
+use rustix::termios::{
+    LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
@@ -46,9 +48,10 @@ impl Asking {
             .next(otherwise));
         }
         let _silent = Silent::terminal();
-        rpassword::prompt_password(format!("{prompt} "))
-            .map(Zeroizing::new)
-            .map_err(|error| Problem::failed(format!("the terminal: {error}")))
+        rpassword::prompt_password(format!("{prompt} ")).map(Zeroizing::new).map_err(|error| match error.kind() {
+            std::io::ErrorKind::Interrupted => interrupted(),
+            _ => Problem::failed(format!("the terminal: {error}")),
+        })
     }
 
     /// A line that everybody may see. An empty one is the usual answer, where there is one.
@@ -103,26 +106,80 @@ impl Asking {
     }
 }
 
-/// A terminal that shows nothing of what is typed, until this is dropped. The prompt turns that off too, but only after it
-/// has been printed, and somebody may be quicker.
-struct Silent {
+/// The columns of the terminal, or of one as there are many.
+pub(crate) fn columns() -> usize {
+    let size = File::open("/dev/tty").ok().and_then(|terminal| tcgetwinsize(terminal).ok());
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80)
+}
+
+/// Forgets what was typed before it was asked for: an answer is to what has been read.
+pub(crate) fn forget_typed() {
+    if let Ok(terminal) = File::open("/dev/tty") {
+        // Where that fails, what was typed is taken for the answer, as it would be elsewhere.
+        let _ = tcflush(terminal, QueueSelector::IFlush);
+    }
+}
+
+/// Waits for somebody at the terminal on a thread of its own, since nothing ends a read of a terminal; the rest of the
+/// process goes on, and can end.
+pub(crate) async fn aside<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let (sender, answer) = tokio::sync::oneshot::channel();
+    // Nobody listens any more only when the process is about to end.
+    std::thread::spawn(move || drop(sender.send(ask())));
+    answer.await.unwrap_or_else(|_| Err(Problem::failed("the terminal was not read")))
+}
+
+/// Does something that asks, until it is done or Ctrl-C ends it, with the terminal as it was before. Prompts in it go
+/// through [`aside`].
+pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    let _kept = Kept::terminal();
+    tokio::select! {
+        done = work => done,
+        signal = tokio::signal::ctrl_c() => match signal {
+            Ok(()) => Err(interrupted()),
+            Err(error) => Err(Problem::failed(format!("signals: {error}"))),
+        },
+    }
+}
+
+fn interrupted() -> Problem {
+    Problem::new(Code::Interrupted, "ended by Ctrl-C")
+}
+
+/// A terminal that is put back to what it was when this is dropped.
+struct Kept {
     terminal: File,
     before: Termios,
 }
 
+/// A terminal that shows nothing of what is typed, until this is dropped. The prompt turns that off too, but only after it
+/// has been printed, and somebody may be quicker; between two tries it would be on again.
+pub(crate) struct Silent {
+    _kept: Kept,
+}
+
 impl Silent {
     /// `None` where there is no terminal, which the prompt then says.
+    pub(crate) fn terminal() -> Option<Self> {
+        let kept = Kept::terminal()?;
+        let mut silent = kept.before.clone();
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(&kept.terminal, OptionalActions::Now, &silent).ok()?;
+        Some(Self { _kept: kept })
+    }
+}
+
+impl Kept {
     fn terminal() -> Option<Self> {
         let terminal = File::options().read(true).write(true).open("/dev/tty").ok()?;
         let before = tcgetattr(&terminal).ok()?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
-        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
         Some(Self { terminal, before })
     }
 }
 
-impl Drop for Silent {
+impl Drop for Kept {
     fn drop(&mut self) {
         // A terminal that has gone needs no restoring.
         let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);

@@ -11,6 +11,7 @@ mod inert;
 mod input;
 mod output;
 mod problem;
+mod qr;
 mod spawn;
 mod time;
 

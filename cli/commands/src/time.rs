@@ -17,6 +17,20 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(error)
 }
 
+/// As long as the daemon holds a call.
+const MAX_HOLD: Duration = Duration::from_secs(120);
+
+/// A time as above up to two minutes, or `0`.
+pub(crate) fn parse_hold(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s") {
+        return Ok(Duration::ZERO);
+    }
+    match parse_duration(text)? {
+        hold if hold > MAX_HOLD => Err(format!("a call waits {} s at most", MAX_HOLD.as_secs())),
+        hold => Ok(hold),
+    }
+}
+
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -40,6 +54,15 @@ pub(crate) fn left(until_ms: u64) -> String {
         (0, minutes) => format!("{minutes} min"),
         (hours, 0) => format!("{hours} h"),
         (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// `1 min 48 s`.
+pub(crate) fn span(ms: u64) -> String {
+    match (ms / 60_000, ms / 1000 % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
     }
 }
 
@@ -72,6 +95,21 @@ mod tests {
         for bad in ["", "h", "12", "0s", "-1s", "1x", "99999999999999999999h", "9999999999999999h", "1é"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn holds() {
+        assert_eq!(parse_hold("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_hold("55s"), Ok(Duration::from_secs(55)));
+        assert_eq!(parse_hold("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "121s", "3m", "-1", "1"] {
+            assert!(parse_hold(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!([span(900), span(48_000), span(60_000), span(108_999)], ["0 s", "48 s", "1 min", "1 min 48 s"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Agent {
         Ok(Self { client, child, exchanges: Vec::new() })
     }
 
-    /// What an agent would do: look around, list, ask a model with streaming, take a payment, and try what it may not.
+    /// What an agent would do: look around, list, ask a model with streaming, take a payment.
     pub(super) async fn session(&mut self) -> Result<()> {
         let tools = self.client.list_all_tools().await?;
         let names: Vec<_> = tools.iter().map(|tool| tool.name.to_string()).collect();
@@ -62,7 +62,11 @@ impl Agent {
         self.call("kv_api", chat).await?;
         let payment = json!({ "amount": 1999, "currency": "eur", "payment_method": "pm_card_visa", "confirm": true });
         let write = json!({ "operation": "stripe/payment_intents.create", "input": payment });
-        self.call("kv_write", write).await?;
+        self.call("kv_write", write).await
+    }
+
+    /// What it may not do unasked. The answer comes when the person has given theirs.
+    pub(super) async fn payout(&mut self) -> Result<()> {
         let payout = json!({ "amount": 50_000, "currency": "eur" });
         let payout = json!({ "provider": "stripe", "method": "POST", "path": "/v1/payouts", "body": payout });
         self.call("kv_api", payout).await

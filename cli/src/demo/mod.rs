@@ -13,9 +13,11 @@ mod timing;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kv_commands::DemoOptions;
 use kv_fakes::{FakeOpenAi, FakeStripe, OpenAiOptions, StripeOptions, TestCa};
+use serde_json::Value;
 
 use agent::Agent;
 use home::{DemoHome, Keys};
@@ -45,6 +47,20 @@ pub(crate) fn run(options: DemoOptions) -> ExitCode {
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("error: the demonstration broke off: {error}");
     ExitCode::FAILURE
+}
+
+/// The person's side of a call that asks: what is shown, and a no. A yes would take what the agent does not have.
+async fn says_no(report: &mut Report, home: &DemoHome) -> Result<()> {
+    for _ in 0..100 {
+        let listed = home.run(&["approval", "list", "--json"], None).await?;
+        let listed: Value = serde_json::from_slice(&listed.stdout)?;
+        if let Some(id) = listed["approvals"][0]["id"].as_str() {
+            report.ran(home, &["approval", "show", id], None).await?;
+            return report.ran(home, &["deny", id], None).await.map(|_| ());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err("the payout did not wait for the person".into())
 }
 
 /// `false` if a promise was not kept.
@@ -77,7 +93,12 @@ async fn show(options: DemoOptions) -> Result<bool> {
     report.title("An agent works through MCP, and holds no key");
     let mut agent = Agent::start(&home).await?;
     agent.session().await?;
-    report.saw(&agent);
+    report.saw(&agent.exchanges);
+
+    report.title("A payout waits for the person, who says no");
+    let seen = agent.exchanges.len();
+    tokio::try_join!(agent.payout(), says_no(&mut report, &home))?;
+    report.saw(agent.exchanges.get(seen..).unwrap_or_default());
 
     report.title("What the services saw");
     report.services(&[("openai", &openai), ("stripe", &stripe)], &keys);

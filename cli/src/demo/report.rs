@@ -8,7 +8,7 @@ use kv_fakes::{Recorded, Service};
 use serde_json::{Value, json};
 
 use super::Result;
-use super::agent::Agent;
+use super::agent::{Agent, Exchange};
 use super::home::{DemoHome, Keys};
 use super::servers::Servers;
 use super::timing::Timing;
@@ -64,8 +64,8 @@ impl Report {
         self.document["remark"] = text.into();
     }
 
-    pub(super) fn saw(&mut self, agent: &Agent) {
-        for exchange in &agent.exchanges {
+    pub(super) fn saw(&mut self, exchanges: &[Exchange]) {
+        for exchange in exchanges {
             let arguments = exchange.arguments.to_string();
             let shown = if arguments == "{}" { String::new() } else { format!(" {arguments}") };
             self.line(&format!("> {}{shown}", exchange.tool));
@@ -153,7 +153,7 @@ impl Report {
             (went_through, "the agent listed, chatted and took a payment"),
             (agent_holds_none, "no key in anything that the agent saw"),
             (services_got_keys, "every request that reached a service carried its key"),
-            (payout_stopped && last, "the payout was refused, and Stripe never saw it"),
+            (payout_stopped && last, "the person said no to the payout, and Stripe never saw it"),
             (verified, "the trail is intact"),
         ]
         .into_iter()

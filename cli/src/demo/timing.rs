@@ -158,6 +158,7 @@ impl<'a> Subject<'a> {
             headers: Vec::new(),
             body: self.body.clone().map_or(ApiBody::None, ApiBody::Json),
             most: kv_model::Effect::Grant,
+            hold_ms: 0,
         };
         let request = Request::post("/v1/api", &call).map_err(text)?.agent(super::agent::NAME);
         match client.send(request).await {

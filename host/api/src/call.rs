@@ -18,6 +18,9 @@ pub struct CallRequest {
     /// The gravest effect that the caller wants to have.
     #[serde(default = "anything")]
     pub most: Effect,
+    /// How long to wait for a person, if one has to be asked; two minutes at most.
+    #[serde(default)]
+    pub hold_ms: u64,
     /// What follows the JSON in the body, in order.
     #[serde(default)]
     pub attachments: Vec<AttachmentHead>,
@@ -48,6 +51,9 @@ pub struct RawCallRequest {
     pub body: ApiBody,
     #[serde(default = "anything")]
     pub most: Effect,
+    /// How long to wait for a person, if one has to be asked; two minutes at most.
+    #[serde(default)]
+    pub hold_ms: u64,
 }
 
 /// The body of a raw call.

@@ -42,6 +42,10 @@ pub enum Sent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
+    /// A person was asked and said no.
+    ApprovalDenied,
+    /// A person was asked and has not answered yet.
+    ApprovalPending,
     Conflict,
     DaemonUnreachable,
     DoctorProblems,
@@ -57,7 +61,9 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Code; 12] = [
+    pub const ALL: [Code; 14] = [
+        Code::ApprovalDenied,
+        Code::ApprovalPending,
         Code::Conflict,
         Code::DaemonUnreachable,
         Code::DoctorProblems,
@@ -74,6 +80,8 @@ impl Code {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Code::ApprovalDenied => "approval_denied",
+            Code::ApprovalPending => "approval_pending",
             Code::Conflict => "conflict",
             Code::DaemonUnreachable => "daemon_unreachable",
             Code::DoctorProblems => "doctor_problems",
@@ -97,6 +105,8 @@ impl Code {
             Code::NotFound => 3,
             Code::Locked => 4,
             Code::PolicyDenied => 5,
+            Code::ApprovalPending => 6,
+            Code::ApprovalDenied => 7,
             Code::DaemonUnreachable => 8,
             Code::Upstream => 9,
             Code::NeedsHuman => 10,
@@ -111,7 +121,7 @@ impl Code {
     pub fn status(self) -> u16 {
         match self {
             Code::Usage => 400,
-            Code::PolicyDenied | Code::NeedsHuman => 403,
+            Code::PolicyDenied | Code::ApprovalDenied | Code::ApprovalPending | Code::NeedsHuman => 403,
             Code::NotFound => 404,
             Code::Conflict => 409,
             Code::Locked => 423,

@@ -3,6 +3,7 @@
 //! The daemon answers with these types and every client reads them; neither has its own. No I/O is done here. Begin with
 //! [`CallRequest`] and [`ApiError`]; [`wire`] says how an answer is framed.
 
+mod approval;
 mod audit;
 mod call;
 mod catalog;
@@ -12,6 +13,10 @@ pub mod home;
 mod manage;
 pub mod wire;
 
+pub use approval::{
+    ApprovalDetail, ApprovalState, ApprovalStatus, Approvals, BeginTotp, ConfirmTotp, FactorKind, Factors,
+    GrantRequest, Proof, ProofRequest, RecoveryCodes, ReviewLine, Tested, TotpEnrolment, TotpInfo,
+};
 pub use audit::{AuditQuery, VerifyReport};
 pub use call::{ApiBody, AttachmentHead, CallRequest, CommandExit, CommandLine, RawCallRequest};
 pub use catalog::{

@@ -18,6 +18,9 @@ pub struct Status {
     pub connections: Option<usize>,
     pub secrets: Option<usize>,
     pub calls_in_flight: usize,
+    /// Questions that wait for a person.
+    #[serde(default)]
+    pub approvals_waiting: usize,
     pub audit: AuditState,
     /// What the daemon could not do for its own safety, in words.
     pub warnings: Vec<String>,

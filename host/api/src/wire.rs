@@ -25,6 +25,9 @@ use crate::ApiError;
 
 pub const VERSION_HEADER: &str = "kv-api";
 pub const AGENT_HEADER: &str = "kv-agent";
+/// A code of the person's authenticator app, or a recovery code, with what gives more than there was: a connection made,
+/// an operation allowed, a value handed out. Where a factor is enrolled, those are refused without it (`factor_required`).
+pub const CODE_HEADER: &str = "kv-code";
 pub const HEAD_LENGTH_HEADER: &str = "kv-head-length";
 pub const OUTCOME_HEADER: &str = "kv-outcome";
 pub const STATUS_HEADER: &str = "kv-status";

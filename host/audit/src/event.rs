@@ -3,7 +3,10 @@
 //! The enum is closed and its fields are typed. There is no variant with a free text or a map, so no caller can put in
 //! what nobody thought of; a name is a name, and the one thing that strangers word is a [`Claim`].
 
-use kv_model::{CallId, ConnectionName, Digest, Origin, Principal, ProviderName, SecretName, VaultId};
+use kv_model::{
+    CallId, ConnectionName, Digest, Effect, OperationName, Origin, Principal, ProviderName, SecretName, VaultId,
+};
+use kv_policy::approval::ApprovalId;
 
 use crate::field::{Cursor, Field, Later, words};
 use crate::setup::{Decided, Setup};
@@ -17,10 +20,35 @@ words! {
         TimeLimit = "time_limit",
     }
 
+    /// What a person answered to a question.
+    Answer {
+        Granted = "granted",
+        /// The answer before this one came after another, or too late: it does not count.
+        Late = "late",
+        Refused = "refused",
+        /// A yes was taken back, or the question, before it was used.
+        Revoked = "revoked",
+    }
+
+    /// What a person proved to be there with.
+    FactorUsed {
+        Passphrase = "passphrase",
+        Recovery = "recovery",
+        Totp = "totp",
+    }
+
     /// What a person set about. Its result is an entry of its own; without one, it failed.
     Attempt {
+        Approve = "approve",
+        /// To make or to loosen a connection.
+        Connect = "connect",
+        FactorAdd = "factor_add",
+        FactorRemove = "factor_remove",
+        FactorTest = "factor_test",
         Init = "init",
         Passwd = "passwd",
+        /// To hand out values to a command.
+        Run = "run",
         Unlock = "unlock",
     }
 
@@ -73,7 +101,29 @@ macro_rules! events {
 }
 
 events! {
-    /// A passphrase was given, and is about to be used.
+    /// A person answered a question. `digest` is what the answer is bound to.
+    ApprovalAnswered = "approval_answered" {
+        approval: ApprovalId,
+        digest: Digest,
+        answer: Answer,
+        /// What a yes was proved with.
+        factor: Option<FactorUsed>,
+        uid: u32,
+    }
+    /// A call waits for a person.
+    ApprovalAsked = "approval_asked" {
+        approval: ApprovalId,
+        digest: Digest,
+        call: CallId,
+        principal: Principal,
+        connection: ConnectionName,
+        operation: OperationName,
+        effect: Effect,
+        endpoint: Claim,
+    }
+    /// The time of a question, or of a yes, was over before it was answered or used.
+    ApprovalExpired = "approval_expired" { approval: ApprovalId, }
+    /// A passphrase or code was given, and is about to be used.
     Attempted = "attempted" { what: Attempt, uid: u32, }
     ConnectionEdited = "connection_edited" {
         connection: ConnectionName,
@@ -97,6 +147,18 @@ events! {
     ConnectionRemoved = "connection_removed" { connection: ConnectionName, uid: u32, }
     DaemonStarted = "daemon_started" { version: Claim, pid: u32, uid: u32, }
     DaemonStopped = "daemon_stopped" { cause: StopCause, }
+    FactorAdded = "factor_added" { factor: FactorUsed, uid: u32, }
+    /// A proof that did not count.
+    FactorFailed = "factor_failed" {
+        what: Attempt,
+        reason: Code,
+        /// How long the next has to wait.
+        wait_ms: u64,
+        uid: u32,
+    }
+    /// A proof that counted, where it is no part of another entry.
+    FactorProved = "factor_proved" { what: Attempt, factor: FactorUsed, uid: u32, }
+    FactorRemoved = "factor_removed" { factor: FactorUsed, uid: u32, }
     /// A person wants to see an SSH server's keys. The jump host is logged in to; the server is not.
     HostKeysAsked = "host_keys_asked" { origin: Origin, jump: Option<ConnectionName>, uid: u32, }
     Locked = "locked" { cause: LockCause, }

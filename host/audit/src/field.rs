@@ -10,6 +10,7 @@ use kv_model::{
     CallId, ConnectionName, Digest, Effect, Method, OperationName, Origin, Principal, PrincipalName, ProviderName,
     SecretName, SettingName, SlotName, VaultId,
 };
+use kv_policy::approval::ApprovalId;
 
 use crate::text::{Claim, Code, is_active};
 
@@ -309,6 +310,18 @@ impl Field for Method {
 
     fn read(from: &mut Cursor<'_>) -> Option<Self> {
         Method::parse(from.plain()?)
+    }
+}
+
+impl Field for ApprovalId {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_plain(&self.to_string(), out);
+    }
+
+    fn read(from: &mut Cursor<'_>) -> Option<Self> {
+        let text = from.plain()?;
+        // One way to write it: in upper case.
+        ApprovalId::parse(text).filter(|id| id.to_string() == text)
     }
 }
 

@@ -56,7 +56,7 @@ mod tests;
 
 pub use directory::DirectoryError;
 pub use error::{Action, AuditError, OpenError, ReadError, Trouble};
-pub use event::{Attempt, Event, LockCause, StopCause};
+pub use event::{Answer, Attempt, Event, FactorUsed, LockCause, StopCause};
 pub use field::Later;
 pub use format::{Entry, Head, LineError, MAX_LINE_BYTES};
 pub use log::{AuditLog, Health, Options};

@@ -92,12 +92,13 @@ impl AuditLog {
 
     /// Records that a request is about to go out, and gives back the proof that egress wants together with the stub for
     /// the outcome. The entry of a `read` has been written when this returns and is synced with a group within 20 ms;
-    /// that of anything graver is durable. Dropping the future, or a failure to make the entry durable, gives it the outcome
+    /// that of anything graver, or that a person approved, is durable. Dropping the future, or a failure to make the entry durable, gives it the outcome
     /// that nothing was sent.
     pub async fn record_intent(&self, permit: Permit, now_ms: u64) -> Result<(Recorded<Permit>, Pending), AuditError> {
         let urgency = match permit.effect() {
-            Effect::Read => Urgency::Soon,
-            Effect::Write | Effect::Destroy | Effect::Grant => Urgency::Now,
+            // A yes is used up by its entry, so that has to be durable whatever it was a yes to.
+            Effect::Read if permit.approval().is_none() => Urgency::Soon,
+            Effect::Read | Effect::Write | Effect::Destroy | Effect::Grant => Urgency::Now,
         };
         let place = self.append(&Record::Intent(Intent::of(&permit)), now_ms, urgency)?;
         let pending = || Pending { intent: place.seq, call: permit.call(), step: permit.step() };

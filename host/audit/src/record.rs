@@ -3,10 +3,11 @@
 use kv_model::{
     CallId, ConnectionName, Digest, Effect, Method, OperationName, Origin, Principal, ProviderName, Scheme, SecretName,
 };
+use kv_policy::approval::{ApprovalId, Approved};
 use kv_policy::{Denial, Permit, Reason};
 
 use crate::event::Event;
-use crate::field::{Cursor, Field, words};
+use crate::field::{Cursor, Field, Later, words};
 use crate::text::{Claim, Code};
 
 /// Everything that an entry can be.
@@ -58,17 +59,11 @@ macro_rules! records {
             pub const FIELDS: &[&str] = &[$(stringify!($field)),*];
 
             fn write(&self, out: &mut Vec<u8>) {
-                $(
-                    out.extend_from_slice(concat!(",\"", stringify!($field), "\":").as_bytes());
-                    self.$field.write(out);
-                )*
+                $(self.$field.write_member(concat!(",\"", stringify!($field), "\":"), out);)*
             }
 
             fn read(from: &mut Cursor<'_>) -> Option<Self> {
-                $(
-                    from.take(concat!(",\"", stringify!($field), "\":").as_bytes())?;
-                    let $field = Field::read(from)?;
-                )*
+                $(let $field = Field::read_member(concat!(",\"", stringify!($field), "\":"), from)?;)*
                 Some(Self { $($field,)* })
             }
         }
@@ -115,6 +110,8 @@ records! {
         secrets: Vec<SecretName>,
         /// The provider's words.
         summary: Claim,
+        /// The person's answer that it came by, which is used up with it.
+        approval: Later<Option<ApprovalId>>,
     }
 
     /// What became of an intent.
@@ -220,6 +217,7 @@ impl Intent {
             request: request.digest(),
             secrets: secrets(permit),
             summary: Claim::cut(permit.summary()),
+            approval: Later::Known(permit.approval().map(Approved::id)),
         }
     }
 }
@@ -242,7 +240,12 @@ impl Denied {
         let most = match denial.reason {
             Reason::Graver { declared } => Some(declared),
             Reason::MoreThanAsked { most } => Some(most),
-            Reason::Ask | Reason::Deny | Reason::NotAccepted => None,
+            Reason::Deny
+            | Reason::NotAccepted
+            | Reason::NotAsked
+            | Reason::Refused
+            | Reason::TooLarge
+            | Reason::Unanswered => None,
         };
         Self {
             call: denial.call,

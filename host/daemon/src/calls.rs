@@ -1,5 +1,7 @@
 //! The two verbs that call a service.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -23,7 +25,8 @@ pub(crate) async fn typed(worker: &Worker, caller: Caller, request: Request<Inco
     }
     let attachments = attachments(call.attachments, rest)?;
     let what = What::Typed { operation: call.operation, input: call.input, attachments };
-    let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, what };
+    let hold = Duration::from_millis(call.hold_ms);
+    let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, hold, what };
     answer::reply(worker, pipeline::call(worker, ask).await?, caller.trailers)
 }
 
@@ -35,7 +38,8 @@ pub(crate) async fn raw(worker: &Worker, caller: Caller, request: Request<Incomi
         ApiBody::Bytes { media_type, data } => RawBody::Bytes { media_type, data: data.take().into() },
     };
     let raw = RawRequest { method: call.method, path: call.path, query: call.query, headers: call.headers, body };
-    let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, what: What::Raw(raw) };
+    let (hold, what) = (Duration::from_millis(call.hold_ms), What::Raw(raw));
+    let ask = Ask { principal: caller.principal, connection: call.connection, most: call.most, hold, what };
     answer::reply(worker, pipeline::call(worker, ask).await?, caller.trailers)
 }
 

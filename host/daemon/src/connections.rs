@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::Request;
 use hyper::body::Incoming;
 use kv_api::{Code, ConnectRequest, ConnectionDetail, EditRequest, Edited, RoleFindings, TestResult};
-use kv_audit::{Decided, Event, Later, Setup};
+use kv_audit::{Attempt, Decided, Event, Later, Setup};
 use kv_model::{
     Connection, ConnectionName, CustomCa, Effect, HostKind, Manifest, Origin, Protocol, SecretName, SecretRef,
     SlotName, Suggestion,
 };
+use kv_policy::loosens;
 use kv_runtime::Provider;
 use serde_json::json;
 
@@ -19,6 +20,7 @@ use crate::answer::{self, Answered};
 use crate::catalog::{parse_connection, summary};
 use crate::claims::Claims;
 use crate::clock::now_ms;
+use crate::factors;
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::pipeline::{self, Ask, Reply, What};
@@ -34,7 +36,11 @@ const MAX_CA_BYTES: usize = 256 << 10;
 /// As much of a test call's answer as is read.
 const MAX_TEST_BYTES: usize = 8 << 20;
 
-pub(crate) async fn connect(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
+pub(crate) async fn connect(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Answered, Fault> {
     let wanted: ConnectRequest = request::json(request).await?;
     let session = shared.gate.session()?;
     let provider = shared.providers.find(&wanted.provider)?.clone();
@@ -49,6 +55,9 @@ pub(crate) async fn connect(shared: &Arc<Shared>, request: Request<Incoming>) ->
         return answer::json(&detail(shared, &session, &provider, &connection));
     }
     let before = session.connections().get(&connection.name).cloned();
+    if loosens(before.as_deref(), &connection) {
+        factors::demand(shared, &session, caller, Attempt::Connect).await?;
+    }
     let made = make(shared, &session, connection, before).await?;
     answer::json(&detail(shared, &session, &provider, &made))
 }
@@ -218,7 +227,12 @@ pub(crate) fn detail(
     }
 }
 
-pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Incoming>) -> Result<Answered, Fault> {
+pub(crate) async fn edit(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    name: &str,
+    request: Request<Incoming>,
+) -> Result<Answered, Fault> {
     let name = parse_connection(name)?;
     let change: EditRequest = request::json(request).await?;
     let session = shared.gate.session()?;
@@ -259,6 +273,9 @@ pub(crate) async fn edit(shared: &Arc<Shared>, name: &str, request: Request<Inco
     if change.preview {
         let connection = detail(shared, &session, &provider, &connection);
         return answer::json(&Edited { connection, provider_change });
+    }
+    if loosens(Some(&before), &connection) {
+        factors::demand(shared, &session, caller, Attempt::Connect).await?;
     }
     let event = Event::ConnectionEdited {
         connection: connection.name.clone(),
@@ -316,8 +333,11 @@ async fn test_call(worker: &Worker, caller: Caller, name: ConnectionName) -> Res
     }
     let started = Instant::now();
     let what = What::Typed { operation: operation.clone(), input: json!({}), attachments: Vec::new() };
-    let reply =
-        pipeline::call(worker, Ask { principal: caller.principal, connection: name, most: Effect::Read, what }).await?;
+    let reply = pipeline::call(
+        worker,
+        Ask { principal: caller.principal, connection: name, most: Effect::Read, hold: Duration::ZERO, what },
+    )
+    .await?;
     let status = match reply {
         Reply::Result { .. } => 200,
         Reply::Command(mut running) => {

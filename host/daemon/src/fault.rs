@@ -11,6 +11,7 @@ use kv_model::{
     CallId, CommandError, Connection, ConnectionName, Manifest, Operation, OperationName, Protocol, ProviderName,
     RequestError, SchemaError, SecretName, SqlError, StatementError,
 };
+use kv_policy::approval::{ApprovalId, AskError, MAX_REVIEW_BYTES, TooLarge};
 use serde_json::json;
 
 /// An [`ApiError`] on its way out. Boxed: it is large, rare, and in the result of nearly everything here.
@@ -284,14 +285,20 @@ impl Fault {
 
     /// `manifest` is the provider's, for what else there is.
     pub(crate) fn denied(denial: &kv_policy::Denial, manifest: &Manifest) -> Self {
+        use kv_policy::Reason;
         let connection = &denial.connection.name;
-        let fault = Self::new(Code::PolicyDenied, denial.to_string()).reason(denial.reason.code()).recorded();
+        let code = match denial.reason {
+            Reason::Refused | Reason::Unanswered => Code::ApprovalDenied,
+            _ => Code::PolicyDenied,
+        };
+        let fault = Self::new(code, denial.to_string()).reason(denial.reason.code()).recorded();
         match denial.reason {
-            kv_policy::Reason::Ask | kv_policy::Reason::Deny | kv_policy::Reason::NotAccepted => fault
+            Reason::Deny | Reason::NotAccepted | Reason::TooLarge => fault
                 .next(format!("the person can allow it: kv connection edit {connection} --allow {}", denial.operation)),
-            kv_policy::Reason::MoreThanAsked { .. } => fault.next("use a tool or command that may write"),
+            Reason::MoreThanAsked { .. } => fault.next("use a tool or command that may write"),
+            Reason::Unanswered => fault.next("make the same call again, and tell the person that it waits for them"),
             // Where the caller writes what is done, as in a statement, another operation may be the one for it.
-            kv_policy::Reason::Graver { .. } if manifest.protocol == Protocol::Sql => {
+            Reason::Graver { .. } if manifest.protocol == Protocol::Sql => {
                 let of_that_effect = |operation: &&Operation| manifest.effect_of(operation) == denial.effect;
                 manifest.operations.values().filter(of_that_effect).fold(fault, |fault, operation| {
                     let name = &operation.name;
@@ -303,7 +310,58 @@ impl Fault {
                     }
                 })
             }
-            kv_policy::Reason::Graver { .. } => fault,
+            Reason::Graver { .. } | Reason::NotAsked | Reason::Refused => fault,
+        }
+    }
+
+    /// A factor that did not count, or could not be judged.
+    pub(crate) fn factor(error: &kv_vault::FactorError) -> Self {
+        use kv_vault::FactorError;
+        let fault = |code| Self::new(code, chain(error)).reason(error.code());
+        match error {
+            FactorError::Weaker => fault(Code::Locked).next("kv approve, and type a code of the authenticator app"),
+            FactorError::NotEnrolled => fault(Code::NotFound).next("kv factor add totp"),
+            FactorError::AlreadyEnrolled => fault(Code::Conflict).next("kv factor remove totp"),
+            FactorError::NotACode => fault(Code::Usage),
+            FactorError::Wrong { .. }
+            | FactorError::Used
+            | FactorError::Paused { .. }
+            | FactorError::Passphrase(
+                kv_vault::UnlockError::WrongPassphrase { .. } | kv_vault::UnlockError::TooSoon { .. },
+            ) => match error.retry_after_ms() {
+                0 => fault(Code::Locked),
+                wait => fault(Code::Locked).map(|error| error.retry_after(wait)),
+            },
+            _ => fault(Code::Failed),
+        }
+    }
+
+    /// A person was asked and has not answered by the time that the caller would wait.
+    pub(crate) fn approval_pending(held: &kv_policy::Held, id: ApprovalId) -> Self {
+        let (connection, operation) = (&held.connection().name, held.operation());
+        Self::new(
+            Code::ApprovalPending,
+            format!("`{connection}/{operation}` waits for the person: approval {id} is open"),
+        )
+        .reason("approval_required")
+        .next(format!("ask the person to run: kv approve {id}"))
+        .next("then make the same call again")
+        .map(|error| error.details(json!({ "approval": id.to_string() })))
+        .recorded()
+    }
+
+    /// Adds why the person was not asked.
+    pub(crate) fn not_asked(self, error: &AskError) -> Self {
+        match *error {
+            AskError::Delayed { retry_after_ms } => self
+                .map(|wire| wire.retry_after(retry_after_ms))
+                .next(format!("the person has said no: wait {} s", retry_after_ms.div_ceil(1000))),
+            AskError::TooMany { open } => {
+                self.next(format!("{open} questions of this agent are open: wait until the person has answered some"))
+            }
+            AskError::TooLarge(TooLarge { bytes }) => {
+                self.next(format!("it is {bytes} bytes, and a person is shown at most {MAX_REVIEW_BYTES}"))
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! locked there is nothing in this process that could open a secret. [`start`] is how a process becomes the daemon.
 
 mod answer;
+mod approvals;
 mod budget;
 mod calls;
 mod catalog;
@@ -11,6 +12,8 @@ mod claims;
 mod clock;
 mod connection_string;
 mod connections;
+mod desk;
+mod factors;
 mod fault;
 mod gate;
 mod host_keys;

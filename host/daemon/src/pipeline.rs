@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! build     a typed call: the provider's `start` makes the request; a raw one: the manifest's endpoints say what it is
-//! decide    policy gives a permit, which owns the request, or a denial
+//! decide    policy gives a permit, which owns the request, or a denial, or says that a person has to be asked
+//! ask       the call waits; a yes, bound to what the person saw, makes the permit
 //! record    the audit log takes the intent; durable first, unless it only reads
 //! send      egress opens the value, injects, sends, and cleans what comes back
 //! answer    straight to the caller, or to the provider's `resume`, and round again
@@ -19,19 +20,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kv_audit::{Code, Event, Recorded};
+use kv_audit::{Claim, Code, Event, Recorded};
 use kv_egress::SendError;
 use kv_model::{
     Attachment, Call, CallId, Command, Connection, ConnectionName, Delivery, Effect, HttpRequest, Next, OperationName,
     Parts, Principal, Protocol, RawRequest, Request, Response, Statement, Step,
 };
-use kv_policy::{Decision, Permit, Question};
+use kv_policy::approval::{ApprovalId, AskError, Asked, Redeemed, State};
+use kv_policy::{Decision, Denial, Held, Permit, Question, Reason};
 use kv_runtime::{Budget, Provider};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::claims::Claims;
 use crate::clock::now_ms;
+use crate::desk::{self, MAX_HOLD};
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::shared::Shared;
@@ -47,6 +50,8 @@ pub(crate) struct Ask {
     pub(crate) connection: ConnectionName,
     /// The gravest effect that it wants to have.
     pub(crate) most: Effect,
+    /// How long it waits for a person, where one has to be asked.
+    pub(crate) hold: Duration,
     pub(crate) what: What,
 }
 
@@ -68,7 +73,7 @@ struct Running<'a> {
     session: Arc<Session>,
     provider: Provider,
     connection: Arc<Connection>,
-    asked: Asked,
+    asked: Wanted,
     call: Call,
     progress: &'a Progress,
     sends: u32,
@@ -76,11 +81,12 @@ struct Running<'a> {
 }
 
 /// What policy is asked about, whatever requests it takes.
-struct Asked {
+struct Wanted {
     principal: Principal,
     most: Effect,
     operation: OperationName,
     declared: Effect,
+    hold: Duration,
 }
 
 /// How far a call has come, for whoever stops it and has to say whether anything was sent.
@@ -178,7 +184,7 @@ async fn carry_out(
         }
     };
     let call = Call { id, operation: operation.clone(), input, settings, now_ms: now_ms(), attachments };
-    let asked = Asked { principal: ask.principal, most: ask.most, operation, declared };
+    let asked = Wanted { principal: ask.principal, most: ask.most, operation, declared, hold: ask.hold.min(MAX_HOLD) };
     let delayed = Duration::ZERO;
     let mut running = Running { worker, session, provider, connection, asked, call, progress, sends: 0, delayed };
     match raw {
@@ -279,16 +285,7 @@ impl Running<'_> {
             .reason("provider"));
         }
         self.wait(delivery.delay_ms).await?;
-        self.session.check_live()?;
-        // What the person has taken back since the call began counts from here on.
-        let now = self.session.connection(&self.connection.name)?;
-        if !Arc::ptr_eq(&now, &self.connection) {
-            return Err(Fault::new(
-                kv_api::Code::PolicyDenied,
-                format!("connection `{}` was changed meanwhile", now.name),
-            )
-            .reason("connection_changed"));
-        }
+        self.check_unchanged()?;
         // Before anything of the request is written down: a path can hold a secret too.
         let egress = &self.worker.egress;
         egress.check(&request, &self.session.vault, now_ms()).await.map_err(|error| Fault::unsent(&error))?;
@@ -310,7 +307,7 @@ impl Running<'_> {
         };
         self.sends += 1;
         let (protocol, sent_bytes) = (question.request.protocol(), question.request.size());
-        let permit = self.decide(question)?;
+        let permit = self.decide(question).await?;
         let audit = &self.worker.shared.audit;
         let recorded = audit.record_intent(permit, now_ms()).await.map_err(Fault::audit)?;
         let (recorded, pending) = recorded;
@@ -349,14 +346,105 @@ impl Running<'_> {
         }
     }
 
-    fn decide(&self, question: Question) -> Result<Permit, Fault> {
+    async fn decide(&mut self, question: Question) -> Result<Permit, Fault> {
         match kv_policy::decide(question) {
             Decision::Allow(permit) => Ok(permit),
-            Decision::Deny(denial) => {
-                self.worker.shared.audit.record_denial(&denial, now_ms()).map_err(Fault::audit)?;
-                Err(Fault::denied(&denial, &self.provider.manifest))
+            Decision::Ask(held) => self.ask(held).await,
+            Decision::Deny(denial) => Err(self.denied(&denial)?),
+        }
+    }
+
+    /// Puts the request before a person and waits for as long as the caller does. What goes out then is what the person
+    /// saw, and the connection and its credentials are still those that it was to go out with.
+    async fn ask(&mut self, held: Held) -> Result<Permit, Fault> {
+        let (shared, session) = (Arc::clone(&self.worker.shared), Arc::clone(&self.session));
+        let desk = &shared.desk;
+        let credentials = |held: &Held| desk::credentials(&session, held.connection(), held.request());
+        let mut bell = desk.bell();
+        let seed = getrandom::u32().map_err(Fault::broken)?;
+        let asked = desk.approvals().ask(&held, &credentials(&held), seed, desk.now());
+        let id = match asked {
+            Ok(Asked::New(id)) => {
+                // A question that cannot be recorded is not put.
+                self.record_question(id, &held).inspect_err(|_| {
+                    desk.approvals().revoke(id, desk.now());
+                })?;
+                desk.ring();
+                id
+            }
+            Ok(Asked::Joined(id)) => id,
+            Err(error) => return Err(self.not_asked(held, &error)?),
+        };
+        let until = tokio::time::Instant::now() + self.asked.hold;
+        let mut held = held;
+        loop {
+            self.check_unchanged()?;
+            let credentials = credentials(&held);
+            let redeemed = desk.approvals().redeem(held, &credentials, desk.now());
+            let state = match redeemed {
+                Redeemed::Permit(permit) => {
+                    desk.ring();
+                    return Ok(*permit);
+                }
+                Redeemed::Not(again, state) => {
+                    held = *again;
+                    state
+                }
+            };
+            match state {
+                Some(State::Pending) if tokio::time::timeout_at(until, bell.changed()).await.is_ok() => {}
+                Some(State::Pending) => {
+                    let fault = Fault::approval_pending(&held, id);
+                    self.denied(&held.refuse(Reason::Unanswered))?;
+                    return Err(fault);
+                }
+                Some(State::Refused) => return Err(self.denied(&held.refuse(Reason::Refused))?),
+                // Granted is what redeems, so that another of the same calls was faster.
+                Some(State::Expired | State::Used | State::Granted) | None => {
+                    return Err(self.denied(&held.refuse(Reason::Unanswered))?);
+                }
             }
         }
+    }
+
+    fn record_question(&self, id: ApprovalId, held: &Held) -> Result<(), Fault> {
+        let credentials = desk::credentials(&self.session, held.connection(), held.request());
+        self.worker.shared.event(Event::ApprovalAsked {
+            approval: id,
+            digest: held.digest(&credentials),
+            call: self.call.id,
+            principal: held.principal().clone(),
+            connection: held.connection().name.clone(),
+            operation: held.operation().clone(),
+            effect: held.effect(),
+            endpoint: Claim::cut(held.request().endpoint()),
+        })
+    }
+
+    /// Why no question was put, recorded.
+    fn not_asked(&self, held: Held, error: &AskError) -> Result<Fault, Fault> {
+        let reason = match error {
+            AskError::TooLarge(_) => Reason::TooLarge,
+            AskError::Delayed { .. } | AskError::TooMany { .. } => Reason::NotAsked,
+        };
+        Ok(self.denied(&held.refuse(reason))?.not_asked(error))
+    }
+
+    /// The refusal, recorded.
+    fn denied(&self, denial: &Denial) -> Result<Fault, Fault> {
+        self.worker.shared.audit.record_denial(denial, now_ms()).map_err(Fault::audit)?;
+        Ok(Fault::denied(denial, &self.provider.manifest))
+    }
+
+    /// What the person has taken back since the call began counts from here on.
+    fn check_unchanged(&self) -> Result<(), Fault> {
+        self.session.check_live()?;
+        let now = self.session.connection(&self.connection.name)?;
+        if Arc::ptr_eq(&now, &self.connection) {
+            return Ok(());
+        }
+        Err(Fault::new(kv_api::Code::PolicyDenied, format!("connection `{}` was changed meanwhile", now.name))
+            .reason("connection_changed"))
     }
 
     async fn wait(&mut self, delay_ms: u32) -> Result<(), Fault> {

@@ -2,17 +2,18 @@
 //! the first.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::TE;
-use kv_api::{API_VERSION, Code, wire};
+use kv_api::{API_VERSION, Code, Hidden, wire};
 use kv_model::{Principal, PrincipalName};
 
 use crate::answer::{self, Answered};
 use crate::fault::Fault;
 use crate::worker::{Door, Worker};
-use crate::{calls, catalog, connections, host_keys, refusals, run, secrets, status, trail, vault};
+use crate::{approvals, calls, catalog, connections, factors, host_keys, refusals, run, secrets, status, trail, vault};
 
 /// The reason of what a socket has no verb for.
 pub(crate) const VERB: &str = "verb";
@@ -26,6 +27,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     /// It takes trailers.
     pub(crate) trailers: bool,
+    /// What the person proves to be there with.
+    pub(crate) code: Option<Arc<Hidden>>,
 }
 
 /// Answers one request. It never fails: an error is an answer.
@@ -76,7 +79,11 @@ fn caller(door: Door, uid: u32, request: &Request<Incoming>) -> Result<Caller, F
         }
     };
     let trailers = request.headers().get(TE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    Ok(Caller { door, principal, trailers })
+    let code = match door {
+        Door::Human => header(wire::CODE_HEADER).map(|code| Arc::new(Hidden::new(code.to_owned()))),
+        Door::Agent => None,
+    };
+    Ok(Caller { door, principal, trailers, code })
 }
 
 async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) -> Result<Answered, Fault> {
@@ -92,6 +99,7 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
             return catalog::operation(shared, connection, operation);
         }
         ("GET", ["v1", "search"]) => return catalog::search(shared, request.uri().query()),
+        ("GET", ["v1", "approvals", id, "state"]) => return approvals::state(shared, id, request.uri().query()).await,
         ("POST", ["v1", "call"]) => return calls::typed(worker, caller, request).await,
         ("POST", ["v1", "api"]) => return calls::raw(worker, caller, request).await,
         _ if caller.door == Door::Agent => return Err(not_here(&method, &path)),
@@ -103,6 +111,16 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("POST", ["v1", "vault", "unlock"]) => vault::unlock(shared, request).await,
         ("POST", ["v1", "vault", "lock"]) => vault::lock(shared).await,
         ("POST", ["v1", "vault", "passwd"]) => vault::passwd(shared, request).await,
+        ("GET", ["v1", "approvals"]) => approvals::list(shared),
+        ("GET", ["v1", "approvals", id]) => approvals::show(shared, id),
+        ("POST", ["v1", "approvals", id, "grant"]) => approvals::grant(shared, id, request).await,
+        ("POST", ["v1", "approvals", id, "refuse"]) => approvals::refuse(shared, id),
+        ("POST", ["v1", "approvals", id, "revoke"]) => approvals::revoke(shared, id),
+        ("GET", ["v1", "factors"]) => factors::list(shared),
+        ("POST", ["v1", "factors", "test"]) => factors::test(shared, request).await,
+        ("POST", ["v1", "factors", "totp", "begin"]) => factors::begin_totp(shared, request).await,
+        ("POST", ["v1", "factors", "totp", "confirm"]) => factors::confirm_totp(shared, request).await,
+        ("POST", ["v1", "factors", "totp", "remove"]) => factors::remove_totp(shared, request).await,
         ("GET", ["v1", "secrets"]) => secrets::list(shared),
         ("POST", ["v1", "secrets"]) => secrets::set(shared, request).await,
         ("GET", ["v1", "secrets", name]) => secrets::show(shared, name),
@@ -110,16 +128,16 @@ async fn route(worker: &Rc<Worker>, caller: Caller, request: Request<Incoming>) 
         ("POST", ["v1", "secrets", name, "rename"]) => secrets::rename(shared, name, request).await,
         ("DELETE", ["v1", "secrets", name]) => secrets::remove(shared, name).await,
         ("GET", ["v1", "providers"]) => catalog::providers(shared),
-        ("POST", ["v1", "connections"]) => connections::connect(shared, request).await,
+        ("POST", ["v1", "connections"]) => connections::connect(shared, &caller, request).await,
         ("GET", ["v1", "connections", name]) => connections::show(shared, name),
-        ("POST", ["v1", "connections", name, "edit"]) => connections::edit(shared, name, request).await,
+        ("POST", ["v1", "connections", name, "edit"]) => connections::edit(shared, &caller, name, request).await,
         ("POST", ["v1", "connections", name, "test"]) => connections::test(worker, caller, name).await,
         ("DELETE", ["v1", "connections", name]) => connections::remove(shared, name).await,
         ("POST", ["v1", "host-keys"]) => host_keys::show(worker, request).await,
         ("GET", ["v1", "audit"]) => trail::read(shared, request.uri().query()).await,
         ("POST", ["v1", "audit", "verify"]) => trail::verify(shared).await,
         ("GET", ["v1", "doctor"]) => status::doctor(shared).await,
-        ("POST", ["v1", "run"]) => run::start(shared, request).await,
+        ("POST", ["v1", "run"]) => run::start(shared, &caller, request).await,
         ("POST", ["v1", "run", id, "mask"]) => run::mask(worker, id, caller.trailers, request).await,
         ("POST", ["v1", "run", id, "end"]) => run::end(shared, id, request).await,
         ("POST", ["v1", "daemon", "stop"]) => status::stop(shared),

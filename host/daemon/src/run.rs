@@ -1,7 +1,7 @@
 //! Commands that a person runs with some secrets in their environment, or with none: the daemon hands out exactly the
 //! named values, says which variables hold a secret they should not, and masks what the command prints.
 //!
-//! This is an exposure, and priced as one: the passphrase is asked for again, and the trail names every secret.
+//! This is an exposure, and priced as one: the passphrase is asked for again, with a code where an app is enrolled, and the trail names every secret.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hyper::Request;
 use hyper::body::{Body, Incoming};
 use kv_api::{Code, HiddenBytes, RunEnd, RunRequest, RunStart};
-use kv_audit::Event;
+use kv_audit::{Attempt, Event};
 use kv_model::{CallId, Connection, SecretName};
 use serde_json::json;
 use tokio::time::{Sleep, sleep};
@@ -24,11 +24,13 @@ use crate::answer::{self, Answered};
 use crate::claims::Claims;
 use crate::clock::now_ms;
 use crate::connections::blocking;
+use crate::factors;
 use crate::fault::Fault;
 use crate::gate::Session;
 use crate::ongoing::{Cut, Source};
 use crate::pipeline::new_call_id;
 use crate::request;
+use crate::route::Caller;
 use crate::shared::Shared;
 use crate::vault::{passphrase, unlock_failed};
 use crate::worker::Worker;
@@ -91,18 +93,24 @@ impl Runs {
     }
 }
 
-pub(crate) async fn start(shared: &Arc<Shared>, request: Request<Incoming>) -> Result<Answered, Fault> {
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: Request<Incoming>,
+) -> Result<Answered, Fault> {
     let wanted: RunRequest = request::json(request).await?;
     let session = shared.gate.session()?;
     if wanted.environment.len() > MAX_VARIABLES {
         return Err(Fault::usage(format!("an environment of over {MAX_VARIABLES} variables")));
     }
     let program: String = wanted.program.chars().filter(|c| !c.is_control()).take(100).collect();
-    if !wanted.secrets.is_empty()
-        && let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await
-    {
-        unlock_failed(shared, &fault)?;
-        return Err(fault);
+    if !wanted.secrets.is_empty() {
+        shared.intend(Event::Attempted { what: Attempt::Run, uid: shared.uid }).await?;
+        if let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await {
+            unlock_failed(shared, &fault)?;
+            return Err(fault);
+        }
+        factors::demand(shared, &session, caller, Attempt::Run).await?;
     }
     session.check_live()?;
     check_names(&session, &wanted.secrets)?;

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::budget::Budgets;
 use crate::clock::now_ms;
+use crate::desk::Desk;
+use crate::factors::Enrolling;
 use crate::fault::Fault;
 use crate::gate::{Gate, Session};
 use crate::places::Places;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) refusals: Refusals,
     pub(crate) in_flight: AtomicUsize,
     pub(crate) budgets: Budgets,
+    pub(crate) desk: Desk,
+    pub(crate) enrolling: Enrolling,
     pub(crate) places: Arc<Places>,
     /// The sockets were handed over by a service manager, which listens on when this process has ended.
     pub(crate) socket_activated: bool,
@@ -69,6 +73,8 @@ impl Shared {
             refusals: Refusals::default(),
             in_flight: AtomicUsize::new(0),
             budgets: Budgets::default(),
+            desk: Desk::default(),
+            enrolling: Enrolling::default(),
             places: Arc::new(places),
             socket_activated,
             warnings,
@@ -109,6 +115,8 @@ impl Shared {
     /// made of secrets go. What is left to do comes back as [`Locked`].
     pub(crate) fn end_session(&self) -> Locked {
         let session = self.gate.lock();
+        self.desk.clear();
+        self.enrolling.forget();
         self.egress.forget();
         self.locks.send_modify(|count| *count += 1);
         Locked(session)

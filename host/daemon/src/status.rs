@@ -9,6 +9,7 @@ use kv_audit::{Health, LockCause, StopCause};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::answer::{self, Answered};
+use crate::approvals;
 use crate::clock::now_ms;
 use crate::connections::blocking;
 use crate::fault::Fault;
@@ -39,6 +40,7 @@ pub(crate) fn status(shared: &Shared) -> Result<Answered, Fault> {
         connections: session.as_ref().map(|session| session.connections().len()),
         secrets: session.as_ref().map(|session| session.vault.secrets().len()),
         calls_in_flight: shared.in_flight(),
+        approvals_waiting: shared.desk.waiting(),
         audit,
         warnings: shared.warnings.clone(),
         socket_activated: shared.socket_activated,
@@ -144,6 +146,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) -> std::io::Result<StopCause> {
 async fn tick(shared: &Arc<Shared>, anchored: &mut Instant) {
     let rest = shared.gate.session().map_or(REST, |session| session.remaining().min(REST));
     tokio::time::sleep(rest).await;
+    approvals::expire(shared);
     if shared.gate.is_over() {
         // What fails here is the log, and it says so at the next call.
         let locked = shared.end_session();

@@ -119,7 +119,7 @@ pub(crate) fn unlock_failed(shared: &Shared, fault: &Fault) -> Result<(), Fault>
 }
 
 /// No passphrase is taken by a process whose memory others can read.
-fn ready() -> Result<(), Fault> {
+pub(crate) fn ready() -> Result<(), Fault> {
     kv_harden::still_hardened().map_err(|why| {
         Fault::new(kv_api::Code::Integrity, format!("no passphrase is taken: {why}")).next("kv daemon restart")
     })

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConnectionName, Digest, Effect, OperationName, Origin, PrincipalName, ProviderName, SecretId, SecretName,
-    SettingName, SlotName, Suggestion,
+    SettingName, Sha256, SlotName, Suggestion,
 };
 
 /// What a person set up, as it is kept (sealed) in the vault.
@@ -32,6 +32,39 @@ pub struct Connection {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub effects: BTreeMap<OperationName, Effect>,
     pub created_ms: u64,
+}
+
+impl Connection {
+    /// Of everything that a person set up here. A connection that was edited has another.
+    pub fn digest(&self) -> Digest {
+        let mut hash = Sha256::new();
+        hash.part(b"kv.connection/1");
+        hash.part(self.name.as_str().as_bytes());
+        hash.part(self.provider.as_str().as_bytes());
+        hash.part(self.provider_digest.as_bytes());
+        hash.part(self.origin.to_string().as_bytes());
+        hash.part(&[u8::from(self.allow_private)]);
+        hash.part(&[u8::from(self.ca.is_some())]);
+        hash.part(self.ca.as_ref().map_or("", |ca| &ca.0).as_bytes());
+        let count = |hash: &mut Sha256, count: usize| hash.part(&(count as u64).to_be_bytes());
+        count(&mut hash, self.settings.len());
+        for (name, value) in &self.settings {
+            hash.part(name.as_str().as_bytes());
+            hash.part(value.as_bytes());
+        }
+        count(&mut hash, self.bindings.len());
+        for (slot, secret) in &self.bindings {
+            hash.part(slot.as_str().as_bytes());
+            hash.part(secret.id.as_bytes());
+        }
+        count(&mut hash, self.accepted.len());
+        for (operation, suggestion) in &self.accepted {
+            hash.part(operation.as_str().as_bytes());
+            hash.part(suggestion.as_str().as_bytes());
+        }
+        hash.part(&self.created_ms.to_be_bytes());
+        hash.finish()
+    }
 }
 
 /// Which secret fills a slot. The id decides; the name is for people and follows a rename.

@@ -61,9 +61,34 @@ impl Sha256 {
         self.0.update(bytes);
     }
 
+    /// A part with every occurrence of some texts left out: their places count, the texts themselves do not.
+    pub fn part_without(&mut self, bytes: &[u8], without: &[&str]) {
+        let pieces = pieces(bytes, without);
+        self.part(&(pieces.len() as u64).to_be_bytes());
+        for piece in pieces {
+            self.part(piece);
+        }
+    }
+
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
+}
+
+fn pieces<'a>(bytes: &'a [u8], without: &[&str]) -> Vec<&'a [u8]> {
+    let (mut pieces, mut begin, mut at) = (Vec::new(), 0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        match without.iter().find(|text| !text.is_empty() && rest.starts_with(text.as_bytes())) {
+            Some(text) => {
+                pieces.push(bytes.get(begin..at).unwrap_or_default());
+                at += text.len();
+                begin = at;
+            }
+            None => at += 1,
+        }
+    }
+    pieces.push(bytes.get(begin..).unwrap_or_default());
+    pieces
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -110,5 +135,20 @@ mod tests {
         assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
         assert_eq!(Digest::parse(&digest.to_string().to_uppercase()), None);
         assert_eq!(Digest::parse(""), None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_where_it_stands() {
+        let of = |bytes: &str, id: &str| {
+            let mut hash = Sha256::new();
+            hash.part_without(bytes.as_bytes(), &[id]);
+            hash.finish()
+        };
+        assert_eq!(of("key=1234-2", "1234"), of("key=9876-2", "9876"));
+        assert_ne!(of("key=1234-2", "1234"), of("key=1234-3", "1234"));
+        assert_ne!(of("1234a", "1234"), of("a1234", "1234"));
+        assert_ne!(of("a", "1234"), of("a1234", "1234"));
+        assert_eq!(pieces(b"xxabxx", &["xx"]), [b"".as_slice(), b"ab", b""]);
+        assert_eq!(pieces(b"ab", &[""]), [b"ab"]);
     }
 }

@@ -26,6 +26,7 @@ mod schema;
 mod scheme;
 mod sql;
 mod ssh;
+mod text;
 
 pub use call::{Attachment, Call, Delivery, Failure, FailureKind, HttpResponse, Next, Payload, Step};
 pub use connection::{Connection, CustomCa, Principal, SecretRef};
@@ -59,3 +60,4 @@ pub use ssh::{
     HostKeyError, KnownHosts, MAX_COMMAND_BYTES, MAX_COMMAND_TIME, MAX_HOST_KEYS, MAX_KNOWN_HOSTS, MAX_OUTPUT_BYTES,
     MAX_STDIN_BYTES, PinnedKey, PinnedKeys, QuoteError, Skipped, known_hosts,
 };
+pub use text::{Shown, is_plain};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Command, CommandOutput, CommandParts, Digest, Effect, HttpRequest, HttpResponse, Method, OperationName, Protocol,
-    RequestParts, Scheme, SchemeName, SqlResponse, Statement, StatementParts,
+    CallId, Command, CommandOutput, CommandParts, Digest, Effect, HttpRequest, HttpResponse, Method, OperationName,
+    Protocol, RequestParts, Scheme, SchemeName, SqlResponse, Statement, StatementParts,
 };
 
 /// A request that can go out: checked, and of one protocol. Its parts are private, each in its own type.
@@ -97,6 +97,15 @@ impl Request {
     pub fn digest(&self) -> Digest {
         match self {
             Request::Http(request) => request.digest(),
+            Request::Sql(statement) => statement.digest(),
+            Request::Ssh(command) => command.digest(),
+        }
+    }
+
+    /// The same without what kv derives from the call's id: what two calls that ask for the same have in common.
+    pub fn shape(&self, call: CallId) -> Digest {
+        match self {
+            Request::Http(request) => request.shape(call),
             Request::Sql(statement) => statement.digest(),
             Request::Ssh(command) => command.digest(),
         }

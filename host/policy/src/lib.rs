@@ -10,18 +10,34 @@
 //! }
 //! ```
 //!
-//! What decides today is what the person accepted when connecting. Rules that a person writes and approvals take their
-//! place in `decide`, between the question and the permit; nothing stands in for them yet.
+//! What decides is what the person accepted when connecting. What asks first becomes a [`Held`], which owns the request
+//! as well; a person's answer, bound to the digest of that request, makes it a permit ([`approval`]). An approval cannot
+//! be forged either:
+//!
+//! ```compile_fail
+//! fn forge(held: kv_policy::Held) -> kv_policy::Permit {
+//!     held.permit(todo!(), todo!())
+//! }
+//! ```
 
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable)
 )]
 
+pub mod approval;
+mod held;
+mod loosening;
+
 use std::fmt;
 use std::sync::Arc;
 
 use kv_model::{CallId, Connection, Effect, OperationName, Principal, Request, Suggestion};
+
+pub use held::{Credentials, Held};
+pub use loosening::loosens;
+
+use crate::approval::Approved;
 
 /// May this request go out?
 #[derive(Debug)]
@@ -48,6 +64,8 @@ pub struct Question {
 #[derive(Debug)]
 pub struct Permit {
     question: Question,
+    /// Of a person, where one was asked.
+    approval: Option<Approved>,
 }
 
 /// A refusal. It has given up the request: a denied request cannot be sent by mistake.
@@ -66,8 +84,14 @@ pub struct Denial {
 /// Why a request may not go out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The person was told that this operation asks first, and asking is not to be had yet.
-    Ask,
+    /// The person was asked, and did not say yes in time.
+    Unanswered,
+    /// The person was asked and said no.
+    Refused,
+    /// The person was not asked: too many questions are open, or a no is too fresh.
+    NotAsked,
+    /// The person cannot be asked: there is more of it than anybody reads.
+    TooLarge,
     /// The person accepted that this operation is refused.
     Deny,
     /// The request does more than the person was told that the operation does.
@@ -81,45 +105,63 @@ pub enum Reason {
 #[derive(Debug)]
 pub enum Decision {
     Allow(Permit),
+    /// A person has to be asked.
+    Ask(Held),
     Deny(Denial),
 }
 
-/// Decides. Everything that is not plainly allowed is denied.
+/// Decides. Everything that is not plainly allowed, and does not plainly ask, is denied.
 pub fn decide(question: Question) -> Decision {
-    match reason_against(&question) {
-        None => Decision::Allow(Permit { question }),
-        Some((operation, reason)) => Decision::Deny(Denial {
-            operation,
-            reason,
-            effect: question.effect,
-            endpoint: question.request.endpoint().to_owned(),
-            principal: question.principal,
-            call: question.call,
-            step: question.step,
-            connection: question.connection,
-        }),
+    let asks = match suggestion(&question) {
+        Ok(asks) => asks,
+        Err((operation, reason)) => return Decision::Deny(question.refuse(operation, reason)),
+    };
+    let bounds = if question.effect > question.most {
+        Some(Reason::MoreThanAsked { most: question.most })
+    } else if question.effect > question.declared {
+        Some(Reason::Graver { declared: question.declared })
+    } else {
+        None
+    };
+    match (bounds, asks) {
+        (Some(reason), _) => {
+            let operation = question.asked.clone();
+            Decision::Deny(question.refuse(operation, reason))
+        }
+        (None, Some(operation)) => Decision::Ask(Held::new(question, operation)),
+        (None, None) => Decision::Allow(Permit { question, approval: None }),
     }
 }
 
-fn reason_against(question: &Question) -> Option<(OperationName, Reason)> {
-    // The operation that was asked for and the one that the request turns out to be must both be allowed: a provider
-    // that builds a refund when asked for a list needs the person's yes to refunds.
+/// The operation that asks first, if one does; the one that is denied, as an error. The operation that was asked for and
+/// the one that the request turns out to be both count: a provider that builds a refund when asked for a list needs the
+/// person's yes to refunds.
+fn suggestion(question: &Question) -> Result<Option<OperationName>, (OperationName, Reason)> {
+    let mut asks = None;
     for operation in [&question.asked, question.request.operation()] {
-        let reason = match question.connection.accepted.get(operation) {
-            Some(Suggestion::Allow) => continue,
-            Some(Suggestion::Ask) => Reason::Ask,
-            Some(Suggestion::Deny) => Reason::Deny,
-            None => Reason::NotAccepted,
-        };
-        return Some((operation.clone(), reason));
+        match question.connection.accepted.get(operation) {
+            Some(Suggestion::Allow) => {}
+            Some(Suggestion::Ask) => asks = asks.or(Some(operation)),
+            Some(Suggestion::Deny) => return Err((operation.clone(), Reason::Deny)),
+            None => return Err((operation.clone(), Reason::NotAccepted)),
+        }
     }
-    if question.effect > question.most {
-        return Some((question.asked.clone(), Reason::MoreThanAsked { most: question.most }));
+    Ok(asks.cloned())
+}
+
+impl Question {
+    fn refuse(self, operation: OperationName, reason: Reason) -> Denial {
+        Denial {
+            operation,
+            reason,
+            effect: self.effect,
+            endpoint: self.request.endpoint().to_owned(),
+            principal: self.principal,
+            call: self.call,
+            step: self.step,
+            connection: self.connection,
+        }
     }
-    if question.effect > question.declared {
-        return Some((question.asked.clone(), Reason::Graver { declared: question.declared }));
-    }
-    None
 }
 
 impl Permit {
@@ -154,13 +196,21 @@ impl Permit {
     pub fn request(&self) -> &Request {
         &self.question.request
     }
+
+    /// The approval that it came by, which is used up with it.
+    pub fn approval(&self) -> Option<&Approved> {
+        self.approval.as_ref()
+    }
 }
 
 impl Reason {
     /// A stable code for programs.
     pub fn code(self) -> &'static str {
         match self {
-            Reason::Ask => "ask",
+            Reason::Unanswered => "unanswered",
+            Reason::Refused => "refused",
+            Reason::NotAsked => "not_asked",
+            Reason::TooLarge => "too_large_to_review",
             Reason::Deny => "deny",
             Reason::Graver { .. } => "graver_than_declared",
             Reason::MoreThanAsked { .. } => "more_than_asked",
@@ -174,7 +224,10 @@ impl fmt::Display for Denial {
         let (connection, operation, effect) = (&self.connection.name, &self.operation, self.effect);
         write!(f, "`{connection}/{operation}` (effect `{effect}`) is refused: ")?;
         match self.reason {
-            Reason::Ask => f.write_str("the person must be asked first, and this version of kv cannot ask yet"),
+            Reason::Unanswered => f.write_str("the person was asked, and has not said yes"),
+            Reason::Refused => f.write_str("the person was asked, and said no"),
+            Reason::NotAsked => f.write_str("the person has to be asked, and is not asked now"),
+            Reason::TooLarge => f.write_str("the person has to be asked, and there is too much of it to read"),
             Reason::Deny => f.write_str("the person accepted that it never goes through"),
             Reason::Graver { declared } => {
                 write!(f, "the request does more than the operation's declared effect `{declared}`")

@@ -17,11 +17,11 @@ const MANIFEST: &str = r#"{
     ]
 }"#;
 
-fn name(text: &str) -> OperationName {
+pub(crate) fn name(text: &str) -> OperationName {
     OperationName::parse(text).unwrap()
 }
 
-fn question(method: &str, path: &str, asked: &str, accepted: &[(&str, Suggestion)]) -> Question {
+pub(crate) fn question(method: &str, path: &str, asked: &str, accepted: &[(&str, Suggestion)]) -> Question {
     let manifest = Manifest::parse(MANIFEST.as_bytes()).unwrap();
     let raw = RawRequest { method: method.into(), path: path.into(), ..Default::default() };
     let call = CallId::from_bytes([1; 16]);
@@ -55,6 +55,7 @@ fn question(method: &str, path: &str, asked: &str, accepted: &[(&str, Suggestion
 fn reason(question: Question) -> Option<Reason> {
     match decide(question) {
         Decision::Allow(_) => None,
+        Decision::Ask(_) => Some(Reason::Unanswered),
         Decision::Deny(denial) => Some(denial.reason),
     }
 }
@@ -64,7 +65,7 @@ fn what_was_accepted_goes_through_and_nothing_else() {
     use Suggestion::*;
     let list = |accepted: &[(&str, Suggestion)]| reason(question("GET", "/things", "things.list", accepted));
     assert_eq!(list(&[("things.list", Allow)]), None);
-    assert_eq!(list(&[("things.list", Ask)]), Some(Reason::Ask));
+    assert_eq!(list(&[("things.list", Ask)]), Some(Reason::Unanswered));
     assert_eq!(list(&[("things.list", Deny)]), Some(Reason::Deny));
     assert_eq!(list(&[]), Some(Reason::NotAccepted));
 }
@@ -73,7 +74,7 @@ fn what_was_accepted_goes_through_and_nothing_else() {
 fn a_provider_cannot_build_another_operation_than_was_asked_for() {
     use Suggestion::*;
     let accepted = [("things.list", Allow), ("refunds.create", Ask)];
-    assert_eq!(reason(question("POST", "/refunds", "things.list", &accepted)), Some(Reason::Ask));
+    assert_eq!(reason(question("POST", "/refunds", "things.list", &accepted)), Some(Reason::Unanswered));
     let accepted = [("things.list", Allow), ("refunds.create", Allow)];
     let mut graver = question("POST", "/refunds", "things.list", &accepted);
     graver.declared = Effect::Read;
@@ -96,7 +97,8 @@ fn effect() -> impl Strategy<Value = Effect> {
 }
 
 proptest! {
-    /// A permit exists only where both operations were accepted and nothing is graver than it may be.
+    /// A permit exists only where both operations were accepted and nothing is graver than it may be; a question only
+    /// where one of them asks.
     #[test]
     fn allow_means_accepted(asked in suggestion(), sent in suggestion(), declared in effect(), real in effect(), most in effect()) {
         let mut accepted = Vec::new();
@@ -104,7 +106,17 @@ proptest! {
         accepted.extend(sent.map(|s| ("refunds.create", s)));
         let mut question = question("POST", "/refunds", "things.list", &accepted);
         (question.declared, question.effect, question.most) = (declared, real, most);
-        let fine = asked == Some(Suggestion::Allow) && sent == Some(Suggestion::Allow) && real <= declared && real <= most;
-        prop_assert_eq!(reason(question).is_none(), fine);
+        let within = real <= declared && real <= most;
+        let allowed = |suggestion| suggestion == Some(Suggestion::Allow);
+        let no = |suggestion| matches!(suggestion, None | Some(Suggestion::Deny));
+        match decide(question) {
+            Decision::Allow(_) => prop_assert!(within && allowed(asked) && allowed(sent)),
+            // No yes of a person lifts a no, or makes a request graver than it may be.
+            Decision::Ask(_) => {
+                prop_assert!(within && !no(asked) && !no(sent));
+                prop_assert!(asked == Some(Suggestion::Ask) || sent == Some(Suggestion::Ask));
+            }
+            Decision::Deny(_) => prop_assert!(!within || no(asked) || no(sent)),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! How often a passphrase may be tried: pure, over the two numbers that the file keeps.
+//! How often a passphrase or a code may be tried: pure, over two numbers that the file keeps.
 //!
-//! Three tries are free; then each has to wait, one second at first and twice as long after each failure, five minutes at most.
+//! Three tries of a passphrase are free; then each has to wait, one second at first and twice as long after each failure, five minutes at most.
 //! A try is counted before it is judged, so killing the process does not make it undone.
 //!
 //! The clock is the caller's. If it stands before the last try, nothing is known of the time that has passed: the wait begins
@@ -24,11 +24,23 @@ pub(crate) enum Gate {
     TooSoon { retry_after_ms: u64, keep: Attempts },
 }
 
+/// How many tries are free, and how long the next ones wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) free: u32,
+    pub(crate) first_ms: u64,
+    pub(crate) longest_ms: u64,
+}
+
 impl Attempts {
     pub(crate) const NONE: Attempts = Attempts { failed: 0, last_ms: 0 };
 
     pub(crate) fn gate(self, now_ms: u64) -> Gate {
-        let wait = self.wait_ms();
+        self.gate_by(PASSPHRASE, now_ms)
+    }
+
+    pub(crate) fn gate_by(self, pace: Pace, now_ms: u64) -> Gate {
+        let wait = self.wait_ms(pace);
         let (passed, last_ms) = match now_ms.checked_sub(self.last_ms) {
             Some(passed) => (passed, self.last_ms),
             None => (0, now_ms),
@@ -39,22 +51,28 @@ impl Attempts {
         Gate::Counted(Attempts { failed: self.failed.saturating_add(1), last_ms: now_ms })
     }
 
-    fn wait_ms(self) -> u64 {
-        match self.failed.checked_sub(FREE) {
+    /// Until when the next has to wait, if it has to.
+    pub(crate) fn paused_until_ms(self, pace: Pace) -> Option<u64> {
+        match self.wait_ms(pace) {
+            0 => None,
+            wait => Some(self.last_ms.saturating_add(wait)),
+        }
+    }
+
+    fn wait_ms(self, pace: Pace) -> u64 {
+        match self.failed.checked_sub(pace.free) {
             None => 0,
             Some(doublings) => {
                 let factor = 1_u64.checked_shl(doublings).unwrap_or(u64::MAX);
-                FIRST_WAIT_MS.saturating_mul(factor).min(LONGEST_WAIT_MS)
+                pace.first_ms.saturating_mul(factor).min(pace.longest_ms)
             }
         }
     }
 }
 
-/// Typing errors of a person.
-const FREE: u32 = 3;
-const FIRST_WAIT_MS: u64 = 1_000;
-/// About 100,000 tries a year, while a person who forgot which passphrase it was can still go through a few.
-const LONGEST_WAIT_MS: u64 = 300_000;
+/// Three are a person's typing errors. At five minutes each there are about 100,000 tries a year, while a person who forgot
+/// which passphrase it was can still go through a few.
+const PASSPHRASE: Pace = Pace { free: 3, first_ms: 1_000, longest_ms: 300_000 };
 
 #[cfg(test)]
 mod tests {

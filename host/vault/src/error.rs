@@ -125,6 +125,8 @@ pub enum Damage {
     HeaderExchanged,
     #[error("two records are `{0}` at once")]
     Doubled(String),
+    #[error("what is kept of an authenticator app is not that")]
+    Factor,
     #[error("a record is not one")]
     Record(#[source] FormatError),
     #[error("the set of records is not the one that was written last: one was removed, restored, doubled or exchanged")]

@@ -14,6 +14,7 @@
 
 mod attempts;
 mod error;
+mod factor;
 pub mod format;
 mod kdf;
 mod keys;
@@ -33,6 +34,7 @@ mod vault;
 pub use error::{
     CreateError, Damage, OpenError, PassphraseChangeError, ReadError, Refusal, StorageError, UnlockError, WriteError,
 };
+pub use factor::{FactorError, FactorProof, FactorsState, ProofKind, RecoveryCodes, TotpEnrolment, TotpState};
 pub use format::{DocumentKind, MAX_DOCUMENT_BYTES, MAX_DOCUMENT_NAME_BYTES, MAX_VALUE_BYTES};
 pub use kdf::{KdfBounds, KdfParams};
 pub use passphrase::{

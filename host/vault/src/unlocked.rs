@@ -168,24 +168,49 @@ impl Unlocked {
             return Err(WriteError::DocumentTooLong { bytes: bytes.len() });
         }
         self.write(|state| {
-            let old = state.document(kind, name);
-            let version = match old {
-                Some(old) => old.head.version.checked_add(1).ok_or(WriteError::TooManyVersions)?,
-                None => 1,
-            };
-            let head = Head {
-                kind: Kind::Document(kind),
-                state: RecordState::Live,
-                version,
-                item: old.map_or_else(random::bytes, |old| Ok(old.head.item))?,
-                created_ms: 0,
-                changed_ms: 0,
-                length: length(bytes.len()),
-                name: name.to_owned(),
-            };
-            let record = self.seal(old.map_or_else(random::record_id, |old| Ok(old.id))?, head, bytes)?;
+            let record = self.next_document(state, kind, name, bytes)?;
             Ok((Edit { put: vec![record], ..Edit::default() }, ()))
         })
+    }
+
+    /// Changes a document by what it is: nobody else changes it between the reading and the writing. `None` leaves it.
+    pub(crate) fn edit_document<T>(
+        &self,
+        kind: DocumentKind,
+        name: &str,
+        edit: impl FnOnce(Option<&[u8]>) -> (Option<Zeroizing<Vec<u8>>>, T),
+    ) -> Result<T, WriteError> {
+        self.write(|state| {
+            let there = state.document(kind, name).map(|record| self.open_body(record)).transpose()?;
+            let (bytes, out) = edit(there.as_ref().map(|bytes| bytes.as_slice()));
+            let put = bytes.map(|bytes| self.next_document(state, kind, name, &bytes)).transpose()?;
+            Ok((Edit { put: put.into_iter().collect(), ..Edit::default() }, out))
+        })
+    }
+
+    fn next_document(
+        &self,
+        state: &State,
+        kind: DocumentKind,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Arc<Record>, WriteError> {
+        let old = state.document(kind, name);
+        let version = match old {
+            Some(old) => old.head.version.checked_add(1).ok_or(WriteError::TooManyVersions)?,
+            None => 1,
+        };
+        let head = Head {
+            kind: Kind::Document(kind),
+            state: RecordState::Live,
+            version,
+            item: old.map_or_else(random::bytes, |old| Ok(old.head.item))?,
+            created_ms: 0,
+            changed_ms: 0,
+            length: length(bytes.len()),
+            name: name.to_owned(),
+        };
+        self.seal(old.map_or_else(random::record_id, |old| Ok(old.id))?, head, bytes)
     }
 
     pub fn document(&self, kind: DocumentKind, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, Damage> {

@@ -116,6 +116,7 @@ impl Raw {
             headers: Vec::new(),
             body: ApiBody::None,
             most: Effect::Grant,
+            hold_ms: 0,
         };
         let request = Request::post("/v1/api", &call).map_err(text)?.agent("bench");
         self.0.send(request).await.map_err(text)
@@ -140,6 +141,7 @@ impl Asker for Typed {
             operation: "models.retrieve".parse()?,
             input: json!({ "model": "gpt-4o" }),
             most: Effect::Read,
+            hold_ms: 0,
             attachments: Vec::new(),
         };
         let request = Request::post("/v1/call", &call).map_err(text)?.agent("bench");
@@ -164,6 +166,7 @@ impl Asker for Operation {
             operation: self.operation.parse()?,
             input: self.input.clone(),
             most: Effect::Grant,
+            hold_ms: 0,
             attachments: Vec::new(),
         };
         let request = Request::post("/v1/call", &call).map_err(text)?.agent("bench");

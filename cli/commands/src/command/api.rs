@@ -34,6 +34,7 @@ pub(super) async fn api(context: &Context, arguments: Api) -> Result<(), Problem
         headers,
         body,
         most: Effect::Grant,
+        hold_ms: arguments.hold.ms(),
     };
     let mut client = context.agent().await?;
     let answer = client.send(Request::post("/v1/api", &call)?.agent(&arguments.agent)).await?;
@@ -68,7 +69,8 @@ async fn carry_out(
         None => Value::Object(Default::default()),
     };
     let (heads, data) = attachments(&options.attach)?;
-    let call = CallRequest { connection, operation, input, most: Effect::Grant, attachments: heads };
+    let hold_ms = options.hold.ms();
+    let call = CallRequest { connection, operation, input, most: Effect::Grant, hold_ms, attachments: heads };
     let request = with_attachments(&call, data)?.agent(&options.agent);
     let mut client = context.agent().await?;
     let answer = client.send(request).await?;

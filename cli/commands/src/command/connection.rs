@@ -4,7 +4,7 @@ use kv_api::{Code, ConnectionDetail, ConnectionSummary, EditRequest, Edited, Tes
 use kv_model::{ConnectionName, OperationName, PinnedKey, PinnedKeys, Suggestion};
 use serde_json::Value;
 
-use super::{Context, connect, set};
+use super::{Context, connect, proof, set};
 use crate::arguments::Connection;
 use crate::client::Request;
 use crate::output::{inert, table};
@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
             context.output.show(&result, tested)?;
             is_good(&result)
         }
-        Connection::Edit { name, settings, bindings, ca, allow, deny, accept_provider, yes } => {
+        Connection::Edit { name, settings, bindings, ca, allow, ask, deny, accept_provider, yes } => {
             let mut change = EditRequest {
                 settings: connect::parsed(&settings)?,
                 bindings: connect::parsed(&bindings)?,
@@ -45,7 +45,7 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
                     .map_err(|error| Problem::usage(format!("{}: {error}", path.display())))?;
                 change.ca = Some(pem);
             }
-            for (names, decision) in [(allow, Suggestion::Allow), (deny, Suggestion::Deny)] {
+            for (names, decision) in [(allow, Suggestion::Allow), (ask, Suggestion::Ask), (deny, Suggestion::Deny)] {
                 for name in names {
                     let name = OperationName::parse(&name).map_err(|error| Problem::usage(error.to_string()))?;
                     change.decisions.insert(name, decision);
@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, verb: Connection) -> Result<(), Probl
                 }
                 change.preview = false;
             }
-            let edited: Edited = client.ask(Request::post(target, &change)?).await?;
+            let edited: Edited = proof::send(context, &mut client, &target, &change).await?;
             context.output.show(&edited, |edited| match yes {
                 true => differs(edited) + &show(&edited.connection),
                 false => show(&edited.connection),
@@ -150,7 +150,7 @@ pub(super) fn made(connection: &ConnectionDetail) -> String {
         text.push_str(&format!("           with a {}\n", inert(label)));
     }
     text.push_str(&format!(
-        "           {} operations allowed, {} that ask (refused until kv can ask), {} refused: kv operation list {}\n",
+        "           {} operations allowed, {} that ask you first, {} refused: kv operation list {}\n",
         counts.allow, counts.ask, counts.deny, summary.name
     ));
     text
@@ -188,7 +188,7 @@ fn differs(edited: &Edited) -> String {
 fn word(decision: Suggestion) -> &'static str {
     match decision {
         Suggestion::Allow => "allowed",
-        Suggestion::Ask => "asks (refused until kv can ask)",
+        Suggestion::Ask => "asks you first",
         Suggestion::Deny => "refused",
     }
 }

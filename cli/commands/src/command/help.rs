@@ -28,7 +28,7 @@ fn command_help(words: &[String]) -> Result<ExitCode, Problem> {
                 format!("there is no command or topic `{}`", crate::output::inert(word)),
             )
             .next("kv help")
-            .next("topics: isolation, calls; codes: locked, policy_denied, upstream, ..."));
+            .next("topics: approvals, calls, isolation; codes: locked, policy_denied, upstream, ..."));
         };
         command = found;
     }
@@ -38,6 +38,7 @@ fn command_help(words: &[String]) -> Result<ExitCode, Problem> {
 
 fn topic(word: &str) -> Option<&'static str> {
     Some(match word {
+        "approvals" => APPROVALS,
         "isolation" => {
             "Isolation\n\n\
              Here kv runs as your own user (tier T0). What holds: no answer, log, file or argument that kv makes shows a value; \
@@ -61,9 +62,38 @@ fn topic(word: &str) -> Option<&'static str> {
     })
 }
 
+const APPROVALS: &str = "\
+Approvals
+
+What asks: an operation that you accepted as one that asks (kv operation list). Whoever calls it, you included, waits:
+55 s for a command (--hold), 45 s for an agent's tool. After that the caller is told, and makes the same call again.
+
+kv approve          what waits, whole: who asks, which connection, the request as it will go out, made by kv itself
+kv approve --watch  one after another as they come; kv alone and kv status show them too
+kv deny ID          no, without a factor; kv revoke ID takes back a yes that is not used yet
+kv approval list    what is open, and what became of the rest
+
+A yes takes a code of your authenticator app (kv factor add totp) or a recovery code, each good once. While no app is
+set up, it takes the vault's passphrase. y or --yes is never enough, and without a terminal nobody can approve.
+
+A yes is for that one request, once, and for two minutes: another amount, connection or agent asks anew, and a question
+that is not answered in two minutes has ended. After a no the same agent waits longer each time. kv lock, the end of the
+daemon, and a change of the connection or its secret end every question and every yes that is not used.
+
+Not promised: at the same user (kv help isolation), a program that reads your terminal sees what you type. It gets the
+passphrase that way, but a code only once: yours is used by then. Words marked ? are an agent's or a provider's own.";
+
 fn code(word: &str) -> Option<&'static str> {
     let code = Code::ALL.into_iter().find(|code| code.as_str() == word)?;
     Some(match code {
+        Code::ApprovalDenied => {
+            "approval_denied (exit 7)\n\nThe person was asked and said no, or did not answer in time. Nothing was sent. After a no, asking again \
+             at once is refused. Read: kv help approvals"
+        }
+        Code::ApprovalPending => {
+            "approval_pending (exit 6)\n\nThe person has been asked and has not answered yet. Nothing was sent. Try: kv approve, then the \
+             same call again. Read: kv help approvals"
+        }
         Code::Conflict => {
             "conflict (exit 11)\n\nIt is there already with other content. kv overwrites nothing unless it is told to."
         }
@@ -113,4 +143,30 @@ pub(super) fn man(directory: &Path) -> Result<ExitCode, Problem> {
         .and_then(|()| clap_mangen::generate_to(command_line(), directory))
         .map_err(|error| Problem::failed(format!("{}: {error}", directory.display())))?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reference has every code, and no other for it.
+    #[test]
+    fn the_exit_codes_are_those_of_the_reference() {
+        let page = include_str!("../../../../docs/reference/exit-codes.md");
+        for code in Code::ALL {
+            let row = format!("| {} | `{code}` |", code.exit());
+            assert!(page.contains(&row), "{row}");
+            assert!(super::code(code.as_str()).is_some_and(|text| text.contains(&format!("(exit {})", code.exit()))));
+        }
+        assert_eq!(page.lines().filter(|line| line.contains("| `")).count(), Code::ALL.len());
+    }
+
+    #[test]
+    fn topics_fit_a_window() {
+        for word in ["approvals", "calls", "isolation"] {
+            let text = topic(word).unwrap();
+            assert!(text.lines().count() <= 24, "{word}");
+        }
+        assert!(topic("approvals").unwrap().lines().all(|line| line.chars().count() <= 120));
+    }
 }

@@ -1,17 +1,20 @@
-//! `kv init`
+//! `kv init`: a vault, and at a terminal the offer of a factor for approvals. The offer can fail; the vault is made by then.
 
 use kv_api::{Code, Hidden, InitRequest, InitResult, SuggestedPassphrase};
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, factor};
 use crate::arguments::Init;
 use crate::client::{Client, Request};
+use crate::input::until_interrupted;
+use crate::output::{inert, print, tell};
 use crate::problem::Problem;
 use crate::time::left;
 
 pub(super) async fn run(context: &Context, arguments: Init) -> Result<(), Problem> {
     let mut client = context.person().await?;
     let passphrase = choose(context, &mut client, &arguments).await?;
+    let again = Hidden::new(passphrase.reveal().to_owned());
     let request = InitRequest {
         passphrase,
         for_ms: u64::try_from(arguments.lasts.as_millis()).unwrap_or(u64::MAX),
@@ -19,15 +22,37 @@ pub(super) async fn run(context: &Context, arguments: Init) -> Result<(), Proble
         throw_away: arguments.throw_away,
     };
     let made: InitResult = client.ask(Request::post("/v1/vault/init", &request)?).await?;
-    context.output.show(&made, |made| {
-        format!(
-            "vault      {} (XChaCha20-Poly1305, Argon2id)\ndaemon     started; the vault is open for {}\n\n\
-             kv runs as your own user here: it keeps credentials out of what agents see, and is no wall against a program\n\
-             that attacks kv itself. Read: kv help isolation\n\nNext: kv set OPENAI_API_KEY",
-            made.path,
-            left(made.until_ms)
-        )
-    })
+    if context.output.json {
+        return context.output.show(&made, |_| String::new());
+    }
+    print(&format!(
+        "vault      {} (XChaCha20-Poly1305, Argon2id)\ndaemon     started; the vault is open for {}",
+        inert(&made.path),
+        left(made.until_ms)
+    ))?;
+    let approvals = approvals(context, again, arguments.no_2fa).await;
+    print(&format!(
+        "approvals  {approvals}\n\n\
+         kv runs as your own user here: it keeps credentials out of what agents see, and is no wall against a program\n\
+         that attacks kv itself. Read: kv help isolation\n\nNext: kv set OPENAI_API_KEY"
+    ))
+}
+
+const LATER: &str = "take your passphrase; something that only you have is better: kv factor add totp";
+
+/// Offers to set up an authenticator app where somebody is there to scan, and says what approvals take.
+async fn approvals(context: &Context, passphrase: Hidden, no_2fa: bool) -> String {
+    if no_2fa || !context.asking.possible() {
+        return LATER.to_owned();
+    }
+    tell("\nApprovals need something only you have. Scan with an authenticator app:");
+    let enrolled =
+        until_interrupted(factor::enrol(context, passphrase, "Code shown by the app (Enter to do this later):")).await;
+    match enrolled {
+        Ok(true) => "take a code of your authenticator app, or a recovery code".to_owned(),
+        Ok(false) => LATER.to_owned(),
+        Err(problem) => format!("{LATER}\n           (not set up: {})", inert(&problem.error().message)),
+    }
 }
 
 async fn choose(context: &Context, client: &mut Client, arguments: &Init) -> Result<Hidden, Problem> {

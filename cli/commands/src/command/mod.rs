@@ -1,16 +1,19 @@
 //! One file a command, or a family of commands.
 
 mod api;
+mod approval;
 mod audit;
 mod connect;
 mod connection;
 mod daemon;
 mod doctor;
+mod factor;
 mod help;
 mod init;
 mod mcp;
 mod operation;
 mod passwd;
+mod proof;
 mod provider;
 mod query;
 mod rows;
@@ -94,6 +97,11 @@ fn execute(arguments: Arguments, hooks: Hooks) -> Result<ExitCode, Problem> {
         Command::Status => wait(status::run(context)),
         Command::Unlock(arguments) => wait(unlock::run(context, arguments)),
         Command::Lock => wait(unlock::lock(context)),
+        Command::Approve(arguments) => wait(approval::approve(context, arguments)),
+        Command::Deny { id } => wait(approval::deny(context, &id)),
+        Command::Revoke { id } => wait(approval::revoke(context, &id)),
+        Command::Approval(verb) => wait(approval::run(context, verb)),
+        Command::Factor(verb) => wait(factor::run(context, verb)),
         Command::Audit(arguments) => wait(audit::run(context, arguments)),
         Command::Doctor => wait(doctor::run(context)),
         Command::Secret(verb) => wait(secret::run(context, verb)),

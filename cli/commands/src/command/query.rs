@@ -20,7 +20,8 @@ pub(super) async fn run(context: &Context, arguments: Query) -> Result<(), Probl
     let name = connection::parse(&arguments.connection)?;
     let mut input = typed.input();
     input.extend(arguments.max_rows.map(|most| ("max_rows".to_owned(), most.into())));
-    let target = Target { connection: &name, protocol: Protocol::Sql, agent: &arguments.agent };
+    let target =
+        Target { connection: &name, protocol: Protocol::Sql, agent: &arguments.agent, hold_ms: arguments.hold.ms() };
     let answer = typed::call(context, &target, "query", input.into(), Effect::Read)
         .await
         .map_err(|problem| typed.explained(problem))?;

@@ -3,7 +3,7 @@
 use kv_api::{Code, SetRequest, SetResult, VaultState};
 use kv_model::SecretName;
 
-use super::{Context, secret, unlock};
+use super::{Context, proof, secret, unlock};
 use crate::arguments::Set;
 use crate::client::{Client, Request};
 use crate::input::{ValueSource, value};
@@ -25,14 +25,14 @@ pub(super) async fn run(context: &Context, arguments: Set) -> Result<(), Problem
     open(context, &mut client).await?;
     let value = value(context.asking, ValueSource::new(arguments.stdin, arguments.stdin_raw), name.as_str())?;
     let mut request = SetRequest { name, value, allow_private: arguments.yes, alone: false };
-    let stored: SetResult = match client.ask(Request::post("/v1/secrets", &request)?).await {
+    let stored: SetResult = match proof::send(context, &mut client, "/v1/secrets", &request).await {
         // A connection string, whose host is a neighbour. Nothing was stored.
         Err(problem) if problem.error().reason.as_deref() == Some("private_origin") => {
             if !context.asking.confirm(&format!("{}. Is that meant?", problem.error().message))? {
                 return Err(Problem::failed("nothing was stored"));
             }
             request.allow_private = true;
-            client.ask(Request::post("/v1/secrets", &request)?).await?
+            proof::send(context, &mut client, "/v1/secrets", &request).await?
         }
         other => other?,
     };

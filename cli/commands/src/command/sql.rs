@@ -25,7 +25,8 @@ pub(super) async fn run(context: &Context, arguments: Sql) -> Result<(), Problem
         return Err(Problem::needs_human("a change is looked at before it is made, and nobody is there to look")
             .next("give --yes if the change is meant"));
     }
-    let target = Target { connection: &name, protocol: Protocol::Sql, agent: &arguments.agent };
+    let target =
+        Target { connection: &name, protocol: Protocol::Sql, agent: &arguments.agent, hold_ms: arguments.hold.ms() };
     let would = preview(context, &target, &typed).await?;
     if !(arguments.yes && context.output.quiet) {
         tell(&shown(&typed, &would));
@@ -67,6 +68,10 @@ enum Would {
 }
 
 async fn preview(context: &Context, target: &Target<'_>, typed: &Typed) -> Result<Would, Problem> {
+    // The person would approve a look first and the change after it, with a code each.
+    if typed::asks(context, target, "preview").await {
+        return Ok(Would::Unknown("a look at it would have to be approved too".to_owned()));
+    }
     match typed::call(context, target, "preview", typed.input().into(), Effect::Grant).await {
         Ok(answer) => Rows::read(&answer.text().await?).map(Would::Touch),
         // It was not tried, so nothing is known against it either; the call itself has its own decision to come.

@@ -63,7 +63,8 @@ async fn carry_out(context: &Context, arguments: Ssh) -> Result<u8, Problem> {
             }
         }
     }
-    let target = Target { connection: &name, protocol: Protocol::Ssh, agent: &arguments.agent };
+    let target =
+        Target { connection: &name, protocol: Protocol::Ssh, agent: &arguments.agent, hold_ms: arguments.hold.ms() };
     let answer = typed::call(context, &target, operation, input.into(), Effect::Grant).await?;
     if answer.outcome != Outcome::Command {
         print_json(&answer.text().await?)?;

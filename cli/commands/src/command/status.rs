@@ -1,8 +1,8 @@
 //! `kv status`, and `kv` alone
 
-use kv_api::{AuditState, ConnectionSummary, Status, VaultState};
+use kv_api::{ApprovalDetail, AuditState, ConnectionSummary, Status, VaultState};
 
-use super::Context;
+use super::{Context, approval};
 use crate::client::Request;
 use crate::output::inert;
 use crate::problem::Problem;
@@ -11,15 +11,28 @@ use crate::time::left;
 pub(super) async fn run(context: &Context) -> Result<(), Problem> {
     let mut client = context.agent().await?;
     let status: Status = client.ask(Request::get("/v1/status")).await?;
-    context.output.show(&status, text)
+    let waiting = waiting(context, &status).await;
+    context.output.show(&status, |status| text(status, &waiting))
 }
 
-fn text(status: &Status) -> String {
+/// The questions behind the number that the status has. They are the person's to see: on their socket, not the agents'.
+async fn waiting(context: &Context, status: &Status) -> Vec<ApprovalDetail> {
+    match status.approvals_waiting {
+        0 => Vec::new(),
+        _ => approval::waiting(context).await,
+    }
+}
+
+fn text(status: &Status, waiting: &[ApprovalDetail]) -> String {
     let mut text =
         format!("daemon     {} (pid {}), {} calls under way\n", status.version, status.pid, status.calls_in_flight);
     text.push_str(&format!("vault      {}\n", vault(&status.vault)));
     if let (Some(connections), Some(secrets)) = (status.connections, status.secrets) {
         text.push_str(&format!("holds      {secrets} secrets, {connections} connections\n"));
+    }
+    if status.approvals_waiting > 0 {
+        let (count, lines) = (approval::count(status.approvals_waiting), approval::lines(waiting));
+        text.push_str(&format!("approvals  {count}{lines}\n"));
     }
     match &status.audit {
         AuditState::Healthy { entries } => text.push_str(&format!("trail      {entries} entries\n")),
@@ -57,8 +70,12 @@ pub(super) async fn overview(context: &Context) -> Result<(), Problem> {
         VaultState::Unlocked { .. } => client.ask(Request::get("/v1/connections")).await?,
         VaultState::Absent | VaultState::Locked => Vec::new(),
     };
+    let waiting = waiting(context, &status).await;
     context.output.show(&status, |status| {
         let mut text = vault(&status.vault);
+        if status.approvals_waiting > 0 {
+            text.push_str(&format!(" · {}{}", approval::count(status.approvals_waiting), approval::lines(&waiting)));
+        }
         if let AuditState::Unavailable { why } = &status.audit {
             text.push_str(&format!(
                 "\nthe trail takes no entries, so nothing is sent: {}\nNext: kv doctor",

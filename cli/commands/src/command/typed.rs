@@ -1,8 +1,8 @@
 //! A typed call by a command that is made for one protocol: `kv query`, `kv sql`, `kv ssh`. It goes by the agents' door,
 //! like `kv call`: what may be done is decided there, whoever asks.
 
-use kv_api::{ApiError, CallRequest, Code, ConnectionSummary};
-use kv_model::{ConnectionName, Effect, OperationName, Origin, Protocol};
+use kv_api::{ApiError, CallRequest, Code, ConnectionSummary, OperationDetail};
+use kv_model::{ConnectionName, Effect, OperationName, Origin, Protocol, Suggestion};
 use serde_json::Value;
 
 use super::Context;
@@ -14,6 +14,8 @@ pub(super) struct Target<'a> {
     pub(super) connection: &'a ConnectionName,
     pub(super) protocol: Protocol,
     pub(super) agent: &'a str,
+    /// How long it waits for a person.
+    pub(super) hold_ms: u64,
 }
 
 /// Calls an operation. A connection of another protocol is said to be one, instead of to lack the operation.
@@ -25,7 +27,14 @@ pub(super) async fn call(
     most: Effect,
 ) -> Result<Answer, Problem> {
     let operation = OperationName::parse(operation).map_err(|error| Problem::usage(error.to_string()))?;
-    let call = CallRequest { connection: target.connection.clone(), operation, input, most, attachments: Vec::new() };
+    let call = CallRequest {
+        connection: target.connection.clone(),
+        operation,
+        input,
+        most,
+        hold_ms: target.hold_ms,
+        attachments: Vec::new(),
+    };
     let mut client = context.agent().await?;
     match client.send(Request::post("/v1/call", &call)?.agent(target.agent)).await {
         Err(problem) if matches!(problem.code(), Code::NotFound | Code::Usage) => {
@@ -35,6 +44,14 @@ pub(super) async fn call(
         }
         other => other,
     }
+}
+
+/// Whether an operation asks the person first. What cannot be found out is left to the call itself.
+pub(super) async fn asks(context: &Context, target: &Target<'_>, operation: &str) -> bool {
+    let Ok(mut client) = context.agent().await else { return false };
+    let request = Request::get(format!("/v1/operations/{}/{operation}", target.connection)).agent(target.agent);
+    let detail = client.ask::<OperationDetail>(request).await;
+    detail.is_ok_and(|detail| detail.summary.decision == Suggestion::Ask)
 }
 
 fn other_protocol(known: Vec<ConnectionSummary>, target: &Target<'_>) -> Option<Problem> {
@@ -82,7 +99,7 @@ mod tests {
             ]
         };
         let name = ConnectionName::parse("x").unwrap();
-        let target = Target { connection: &name, protocol: Protocol::Ssh, agent: "shell" };
+        let target = Target { connection: &name, protocol: Protocol::Ssh, agent: "shell", hold_ms: 0 };
         let problem = other_protocol(summary("https://api.stripe.com"), &target).unwrap();
         assert_eq!((problem.code(), problem.error().message.as_str()), (Code::Usage, "`x` is a connection of http"));
         assert!(other_protocol(summary("ssh://web.test"), &target).is_none());

@@ -64,7 +64,7 @@ pub(super) fn raw() -> RawRequest {
 pub(super) fn permit_for(agent: &str, effect: Effect, summary: &str) -> Permit {
     match decide(question(agent, effect, summary, raw(), Suggestion::Allow)) {
         Decision::Allow(permit) => permit,
-        Decision::Deny(denial) => panic!("{denial}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -4,12 +4,13 @@ use kv_model::{
     CallId, ConnectionName, Digest, OperationName, Origin, Principal, PrincipalName, ProviderName, SettingName,
     SlotName, Suggestion, VaultId,
 };
+use kv_policy::approval::ApprovalId;
 use proptest::prelude::*;
 
 use super::*;
 use std::collections::BTreeMap;
 
-use crate::event::{Attempt, LockCause, StopCause};
+use crate::event::{Answer, Attempt, FactorUsed, LockCause, StopCause};
 use crate::format::{parse_line, write_line};
 use crate::setup::{Decided, MAX_NAMED, Setup};
 use crate::text::{Claim, Code};
@@ -85,13 +86,19 @@ fn decided(more: u64) -> Decided {
     Decided { allow: vec![operation(), operation()], ask: Vec::new(), deny: vec![operation()], more }
 }
 
+fn approval(seed: u32) -> ApprovalId {
+    let digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digit = |place: u32| digits.chars().nth((seed >> (5 * place) & 31) as usize).unwrap();
+    ApprovalId::parse(&[digit(0), digit(1), digit(2), digit(3)].iter().collect::<String>()).unwrap()
+}
+
 /// Every record there is, filled at random.
 fn record() -> impl Strategy<Value = Record> {
     use Event::*;
     let small = (any::<u32>(), any::<u64>(), any::<Option<i32>>(), any::<u16>());
     let texts = (claim(), claim(), secrets(), principal(), origin());
     let rest = (digest(), id(), prop::sample::select(&Effect::ALL[..]));
-    (0..23, small, texts, rest).prop_map(
+    (0..27, small, texts, rest).prop_map(
         |(kind, (uid, big, signed, short), (text, other, secrets, principal, origin), (digest, call, effect))| {
             let secret = SecretName::parse("OPENAI_API_KEY").unwrap();
             let maybe = |text: &Claim| (uid % 2 == 0).then(|| text.clone());
@@ -163,6 +170,28 @@ fn record() -> impl Strategy<Value = Record> {
                         most: (uid % 2 == 0).then_some(effect),
                     });
                 }
+                23 => ApprovalAsked {
+                    approval: approval(uid),
+                    digest,
+                    call,
+                    principal,
+                    connection: connection(),
+                    operation: operation(),
+                    effect,
+                    endpoint: text,
+                },
+                24 => ApprovalAnswered {
+                    approval: approval(uid),
+                    digest,
+                    answer: Answer::ALL[uid as usize % Answer::ALL.len()],
+                    factor: (uid % 2 == 0).then_some(FactorUsed::Totp),
+                    uid,
+                },
+                25 if uid % 2 == 0 => ApprovalExpired { approval: approval(uid) },
+                25 => FactorAdded { factor: FactorUsed::Totp, uid },
+                26 if uid % 3 == 0 => FactorRemoved { factor: FactorUsed::Recovery, uid },
+                26 if uid % 3 == 1 => FactorProved { what: Attempt::FactorTest, factor: FactorUsed::Passphrase, uid },
+                26 => FactorFailed { what: Attempt::Approve, reason: Code::new("used"), wait_ms: big, uid },
                 21 => {
                     return Record::Outcome(OutcomeOf {
                         intent: big,
@@ -181,6 +210,7 @@ fn record() -> impl Strategy<Value = Record> {
                     let mut intent = Intent::of(&permit(effect, text.as_str()));
                     (intent.path, intent.endpoint, intent.secrets, intent.origin) = (other, text, secrets, origin);
                     (intent.request, intent.call, intent.principal) = (digest, call, principal);
+                    intent.approval = later(uid, (uid % 2 == 0).then(|| approval(uid)));
                     return Record::Intent(intent);
                 }
             })

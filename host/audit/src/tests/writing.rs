@@ -123,7 +123,7 @@ fn no_body_query_header_or_credential_is_recorded() {
     call(&log, Effect::Write, T0);
     match decide(question("claude", Effect::Write, "canary-in-summary", raw(), Suggestion::Deny)) {
         Decision::Deny(denial) => log.record_denial(&denial, T0).unwrap(),
-        Decision::Allow(_) => panic!(),
+        Decision::Allow(_) | Decision::Ask(_) => panic!(),
     };
     let text = disk.text();
     assert!(!text.contains("canary") && !text.contains("expand"), "{text}");

@@ -291,19 +291,32 @@ impl HttpRequest {
         self.effect
     }
 
-    /// The digest of everything that goes out but the credential: what an approval is bound to and the audit log holds.
+    /// The digest of everything that goes out but the credential: what the audit log holds.
     pub fn digest(&self) -> Digest {
+        self.hashed(b"kv.request/1", &Sha256::part)
+    }
+
+    /// The digest of the same without what kv derives from the call's id (idempotency keys, the boundary of parts): two
+    /// calls that ask for the same have the same.
+    pub fn shape(&self, call: CallId) -> Digest {
+        let call = call.to_string();
+        let boundary = self.body.media_type.as_deref().and_then(|media_type| media_type.split_once("; boundary="));
+        let without = [call.as_str(), boundary.map_or("", |(_, boundary)| boundary)];
+        self.hashed(b"kv.request.shape/1", &|hash, bytes| hash.part_without(bytes, &without))
+    }
+
+    fn hashed(&self, kind: &[u8], part: &dyn Fn(&mut Sha256, &[u8])) -> Digest {
         let mut hash = Sha256::new();
-        hash.part(b"kv.request/1");
+        hash.part(kind);
         hash.part(self.method.as_str().as_bytes());
-        hash.part(self.target().as_bytes());
+        part(&mut hash, self.target().as_bytes());
         hash.part(&(self.headers.len() as u64).to_be_bytes());
         for (name, value) in &self.headers {
             hash.part(name.as_bytes());
-            hash.part(value.as_bytes());
+            part(&mut hash, value.as_bytes());
         }
-        hash.part(self.body.media_type.as_deref().unwrap_or_default().as_bytes());
-        hash.part(&self.body.data);
+        part(&mut hash, self.body.media_type.as_deref().unwrap_or_default().as_bytes());
+        part(&mut hash, &self.body.data);
         for (name, _) in &self.auth {
             hash.part(name.as_str().as_bytes());
         }

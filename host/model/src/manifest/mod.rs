@@ -53,6 +53,16 @@ pub enum Protocol {
     Ssh,
 }
 
+impl Protocol {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Http => "http",
+            Protocol::Sql => "sql",
+            Protocol::Ssh => "ssh",
+        }
+    }
+}
+
 /// A place for a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -19,6 +19,8 @@ pub enum Kind {
 pub enum DocumentKind {
     AuditHead,
     Connection,
+    /// An authenticator app and its recovery codes.
+    Factor,
     /// What a secret's value is, as far as its beginning told: "test key".
     SecretLabel,
 }
@@ -167,6 +169,7 @@ impl Kind {
             Kind::Document(DocumentKind::AuditHead) => 2,
             Kind::Document(DocumentKind::Connection) => 3,
             Kind::Document(DocumentKind::SecretLabel) => 4,
+            Kind::Document(DocumentKind::Factor) => 5,
         }
     }
 
@@ -176,6 +179,7 @@ impl Kind {
             2 => Ok(Kind::Document(DocumentKind::AuditHead)),
             3 => Ok(Kind::Document(DocumentKind::Connection)),
             4 => Ok(Kind::Document(DocumentKind::SecretLabel)),
+            5 => Ok(Kind::Document(DocumentKind::Factor)),
             other => Err(FormatError::Kind(other)),
         }
     }

@@ -13,7 +13,7 @@ use kv_model::{ConnectionName, Dsn, NameError, Protocol, ProviderName, SecretNam
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Context, connection, set};
+use super::{Context, connection, proof, set};
 use crate::arguments::{Connect, Machine};
 use crate::client::{Client, Request};
 use crate::output::tell;
@@ -69,7 +69,7 @@ pub(super) async fn run(context: &Context, arguments: Connect) -> Result<(), Pro
         confirm(context, &mut client, &mut request).await?;
     }
     request.preview = false;
-    let made: ConnectionDetail = client.ask(Request::post("/v1/connections", &request)?).await?;
+    let made: ConnectionDetail = proof::send(context, &mut client, "/v1/connections", &request).await?;
     if protocol == Protocol::Http || arguments.no_test {
         return context.output.show(&Connected { made, test: None }, |connected| {
             format!("{}Next: kv connection test {}", connection::made(&connected.made), connected.made.summary.name)

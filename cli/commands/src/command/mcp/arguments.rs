@@ -15,6 +15,9 @@ use super::servers::Done;
 use crate::command::{api, connection, operation};
 use crate::problem::Problem;
 
+/// How long a call waits for a person. Clients give a tool a minute.
+pub(super) const HOLD_MS: u64 = 45_000;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
@@ -36,6 +39,13 @@ pub(super) struct Search {
 #[serde(deny_unknown_fields)]
 pub(super) struct More {
     pub(super) cursor: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    pub(super) id: String,
+    pub(super) hold_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,7 +151,7 @@ fn typed(name: &str, input: JsonObject, most: Effect, files: Vec<AttachedFile>) 
         contents.push(data);
     }
     let from = connection.to_string();
-    let call = CallRequest { connection, operation, input: Value::Object(input), most, attachments };
+    let call = CallRequest { connection, operation, input: Value::Object(input), most, hold_ms: HOLD_MS, attachments };
     let contents: Vec<Bytes> = contents;
     let draft = Draft::post("/v1/call", &call, most == Effect::Read)?.followed_by(&contents);
     Ok(Call { from, draft, wanted: Wanted::Anything })
@@ -155,7 +165,14 @@ pub(super) fn own_tool(
     most: Effect,
 ) -> Result<Call, Problem> {
     let from = connection.to_string();
-    let call = CallRequest { connection, operation, input: Value::Object(input), most, attachments: Vec::new() };
+    let call = CallRequest {
+        connection,
+        operation,
+        input: Value::Object(input),
+        most,
+        hold_ms: HOLD_MS,
+        attachments: Vec::new(),
+    };
     let draft = Draft::post("/v1/call", &call, most == Effect::Read)?;
     Ok(Call { from, draft, wanted: Wanted::Anything })
 }
@@ -207,6 +224,7 @@ fn raw(
         headers: headers.into_iter().collect(),
         body,
         most,
+        hold_ms: HOLD_MS,
     };
     let draft = Draft::post("/v1/api", &call, most == Effect::Read)?;
     Ok(Call { from: provider, draft, wanted: Wanted::Anything })

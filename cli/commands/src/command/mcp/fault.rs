@@ -2,7 +2,7 @@
 //!
 //! A protocol error is for a message that is none. Everything that an agent can act on is a result with `isError`.
 
-use kv_api::{ApiError, Sent};
+use kv_api::{ApiError, Code, Sent};
 use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Map, Value};
 
@@ -11,10 +11,19 @@ use crate::problem::Problem;
 
 pub(super) fn result(problem: Problem) -> CallToolResult {
     let error = problem.into_error();
-    let next: Vec<String> = error.next.iter().map(|next| for_agent(next)).collect();
+    let mut next: Vec<String> = error.next.iter().map(|next| for_agent(next)).collect();
+    if let Some(wait) = wait_for(&error) {
+        next.insert(1.min(next.len()), wait);
+    }
     let mut result = CallToolResult::error(vec![ContentBlock::text(text(&error, &next))]);
     result.structured_content = Some(structured(&error, &next));
     result
+}
+
+/// The tool that waits for the person's answer, where one is waited for.
+fn wait_for(error: &ApiError) -> Option<String> {
+    let id = error.details.as_ref().filter(|_| error.code == Code::ApprovalPending)?["approval"].as_str()?;
+    Some(format!("kv_wait with id `{id}` waits for the answer"))
 }
 
 /// What a problem says, as one object.

@@ -23,6 +23,7 @@ mod store;
 mod stream;
 mod tools;
 mod transport;
+mod wait;
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use rmcp::{RoleServer, ServerHandler};
 use serde_json::{Value, json};
 
 use super::arguments::{
-    Api, ApiGet, Call, List, More, Nothing, ReadOperation, Search, Wanted, WriteOperation, own_tool, read,
+    Api, ApiGet, Call, List, More, Nothing, ReadOperation, Search, Wait, Wanted, WriteOperation, own_tool, read,
 };
 use super::link::Link;
 use super::operations::OwnTools;
@@ -29,7 +29,7 @@ use super::servers::{Query, SqlExec, Ssh};
 use super::store::Store;
 use super::tools::{Core, INSTRUCTIONS, Selection};
 use super::{arguments, fault};
-use super::{command, reply, rows};
+use super::{command, reply, rows, wait};
 use crate::client::Outcome;
 use crate::command::connection;
 use crate::problem::Problem;
@@ -77,6 +77,10 @@ impl Server {
             Core::Status => {
                 let Nothing {} = read(name, arguments)?;
                 return Ok(self.status().await?);
+            }
+            Core::Wait => {
+                let said = wait::wait(&self.link, read::<Wait>(name, arguments)?).await?;
+                return Ok(reply::own(said, &self.store)?);
             }
             Core::Api => read::<Api>(name, arguments)?.call()?,
             Core::ApiGet => read::<ApiGet>(name, arguments)?.call()?,
@@ -186,6 +190,9 @@ fn seen(status: &Status) -> Value {
     let (vault, next) = match status.vault {
         VaultState::Absent => ("absent", vec!["ask the person to run: kv init"]),
         VaultState::Locked => ("locked", vec!["ask the person to run: kv unlock"]),
+        VaultState::Unlocked { .. } if status.approvals_waiting > 0 => {
+            ("unlocked", vec!["ask the person to run: kv approve"])
+        }
         VaultState::Unlocked { .. } => ("unlocked", vec![]),
     };
     let mut value = json!({ "running": true, "version": status.version, "vault": vault });
@@ -194,6 +201,9 @@ fn seen(status: &Status) -> Value {
     }
     if let Some(connections) = status.connections {
         value["connections"] = connections.into();
+    }
+    if status.approvals_waiting > 0 {
+        value["approvals_waiting"] = status.approvals_waiting.into();
     }
     if let AuditState::Unavailable { .. } = status.audit {
         value["audit"] = "unavailable: every call is refused until a person runs kv doctor".into();

@@ -25,7 +25,7 @@ use self::output::{Ended, Pieces, pieces, through};
 use self::signals::Signals;
 use self::status::Unfinished;
 use self::terminal::Terminal;
-use super::{Context, secret, set};
+use super::{Context, proof, secret, set};
 use crate::arguments::Run;
 use crate::client::Request;
 use crate::problem::Problem;
@@ -62,7 +62,7 @@ async fn carry_out(context: &Context, arguments: Run) -> Result<u8, Unfinished> 
         false => Some(context.asking.passphrase("Passphrase:", arguments.passphrase.passphrase_file.as_deref())?),
     };
     let request = RunRequest { program: name_of(program), secrets, passphrase, environment: environment() };
-    let start: RunStart = client.ask(Request::post("/v1/run", &request)?).await?;
+    let start: RunStart = proof::send(context, &mut client, "/v1/run", &request).await?;
     drop((request, client));
     for name in &start.strip {
         context.output.note(&format!("kv: {} held a secret and was taken away", crate::output::inert(name)));

@@ -72,7 +72,7 @@ fn operations_have_names_that_every_client_takes() {
 fn selections_are_parsed() {
     assert_eq!(Selection::parse("core").unwrap(), Selection::Core);
     assert_eq!(Selection::parse("all").unwrap(), Selection::All);
-    assert_eq!(Selection::parse("kv_status,kv_status").unwrap().core(), [Core::Status, Core::More]);
+    assert_eq!(Selection::parse("kv_status,kv_status").unwrap().core(), [Core::Status, Core::Wait, Core::More]);
     for wrong in ["", ",", "kv_nothing", "openai/", "/x", "core,all"] {
         assert_eq!(Selection::parse(wrong).unwrap_err().code(), Code::Usage, "{wrong}");
     }

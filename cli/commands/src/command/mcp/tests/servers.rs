@@ -117,8 +117,7 @@ async fn each_tool_is_one_operation() {
     ] {
         let answer = client.call(tool, arguments).await;
         assert_eq!(answer["isError"], false, "{answer}");
-        let sent =
-            json!({ "connection": "c", "operation": operation, "input": input, "most": most, "attachments": [] });
+        let sent = json!({ "connection": "c", "operation": operation, "input": input, "most": most, "hold_ms": 45_000, "attachments": [] });
         assert_eq!(asked(daemon.asked().last().unwrap()), sent, "{tool}");
     }
     client.close().await;

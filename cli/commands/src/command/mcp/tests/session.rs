@@ -26,7 +26,7 @@ async fn the_first_messages_need_no_daemon() {
         assert_eq!(answer["result"]["serverInfo"]["name"], "kv");
         assert!(answer["result"]["instructions"].as_str().unwrap().contains("kv unlock"));
         let tools = client.request("tools/list", json!({})).await;
-        assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 11);
+        assert_eq!(tools["result"]["tools"].as_array().unwrap().len(), 12);
         let status = client.call("kv_status", json!({})).await;
         assert_eq!(status["structuredContent"]["running"], false);
         let failed = client.call("kv_list", json!({})).await;
@@ -125,7 +125,7 @@ async fn calls_carry_what_they_were_given_and_nothing_more() {
     };
     assert_eq!(
         json(&asked[0]),
-        json!({ "connection": "openai", "operation": "models.list", "input": {}, "most": "read", "attachments": [] })
+        json!({ "connection": "openai", "operation": "models.list", "input": {}, "most": "read", "hold_ms": 45_000, "attachments": [] })
     );
     assert_eq!(json(&asked[1])["attachments"], json!([{ "name": "f", "media_type": "text/csv", "size": 3 }]));
     assert_eq!(json(&asked[1])["most"], "grant");
@@ -133,6 +133,7 @@ async fn calls_carry_what_they_were_given_and_nothing_more() {
     assert_eq!(json(&asked[2])["method"], "POST");
     assert_eq!(json(&asked[2])["query"], json!([["a", "1"], ["a", "b"], ["a", "true"]]));
     assert_eq!(json(&asked[3])["most"], "read");
+    assert!(asked.iter().all(|asked| json(asked)["hold_ms"] == 45_000));
     assert_eq!(daemon.targets(), ["/v1/call", "/v1/call", "/v1/api", "/v1/api"]);
 
     assert_eq!(read["structuredContent"]["from"], "openai");
@@ -175,6 +176,9 @@ async fn what_is_refused_here_reaches_nobody() {
         ("kv_ssh", json!({ "connection": "box", "argv": "true" })),
         ("kv_ssh", json!({ "connection": "box", "argv": ["true"], "timeout_seconds": "1" })),
         ("kv_search", json!({ "query": "x", "limit": 21 })),
+        ("kv_wait", json!({ "id": "../../x" })),
+        ("kv_wait", json!({ "id": "7F3K", "hold_ms": 120_001 })),
+        ("kv_wait", json!({ "id": "7F3K", "proof": "123456" })),
         ("kv_more", json!({ "cursor": "1.0" })),
         ("kv_more", json!({ "cursor": "../../etc/passwd" })),
     ] {
@@ -397,7 +401,7 @@ async fn operations_become_tools_on_demand() {
     });
     let mut client = Client::initialized(&daemon.home, "all").await;
     let tools = client.request("tools/list", json!({})).await;
-    let own = tools["result"]["tools"].as_array().unwrap().iter().skip(11).cloned().collect::<Vec<_>>();
+    let own = tools["result"]["tools"].as_array().unwrap().iter().skip(12).cloned().collect::<Vec<_>>();
     assert_eq!(own.len(), 1, "{own:?}");
     assert_eq!(own[0]["name"], "openai_chat_completions_create");
     assert_eq!(own[0]["description"], "Makes a chat.\u{fffd}[31m\u{fffd} (connection openai, effect write)");
@@ -414,7 +418,7 @@ async fn operations_become_tools_on_demand() {
     let call: Value = serde_json::from_slice(&daemon.asked().last().unwrap().body).unwrap();
     assert_eq!(
         call,
-        json!({ "connection": "openai", "operation": "chat.completions.create", "input": { "model": "m" }, "most": "write", "attachments": [] })
+        json!({ "connection": "openai", "operation": "chat.completions.create", "input": { "model": "m" }, "most": "write", "hold_ms": 45_000, "attachments": [] })
     );
     client.close().await;
 }
@@ -426,12 +430,63 @@ async fn a_list_gives_those_tools_and_no_others() {
     let tools = client.request("tools/list", json!({})).await;
     let names: Vec<_> =
         tools["result"]["tools"].as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["kv_status", "kv_read", "kv_more"]);
+    assert_eq!(names, ["kv_status", "kv_read", "kv_wait", "kv_more"]);
     let refused = client.call("openai_models_list", json!({})).await;
     assert_eq!(refused["structuredContent"]["code"], "locked");
     // A tool that was left out does not exist, even for who knows its name.
     let hidden = client.call("kv_write", json!({ "operation": "a/b" })).await;
     assert_eq!(hidden["structuredContent"]["code"], "locked");
     assert!(daemon.targets().iter().all(|target| target.starts_with("/v1/operations/")));
+    client.close().await;
+}
+
+/// A call that waits for a person: the agent hears whom to ask and how to wait, and after the answer what to do.
+#[tokio::test]
+async fn a_call_that_waits_for_the_person() {
+    let answered = Arc::new(Mutex::new(false));
+    let granted = Arc::clone(&answered);
+    let daemon = Daemon::new(move |asked| {
+        let granted = *granted.lock().unwrap();
+        match asked.target.as_str() {
+            "/v1/call" if granted => forwarded(200, "application/json", "{}"),
+            "/v1/call" => error(
+                ApiError::new(
+                    Code::ApprovalPending,
+                    "`stripe/refunds.create` waits for the person: approval 7F3K is open",
+                )
+                .reason("approval_required")
+                .next("ask the person to run: kv approve 7F3K")
+                .next("then make the same call again")
+                .details(json!({ "approval": "7F3K" })),
+            ),
+            _ => {
+                result(json!({ "id": "7F3K", "state": if granted { "granted" } else { "pending" }, "remaining_ms": 9 }))
+            }
+        }
+    });
+    let mut client = Client::initialized(&daemon.home, "core").await;
+    let call = json!({ "operation": "stripe/refunds.create", "input": { "charge": "ch_1" } });
+    let waits = client.call("kv_write", call.clone()).await;
+    assert_eq!(waits["isError"], true);
+    let error = &waits["structuredContent"];
+    assert_eq!(
+        (&error["code"], &error["reason"], &error["sent"], &error["details"]["approval"]),
+        (&json!("approval_pending"), &json!("approval_required"), &json!("no"), &json!("7F3K"))
+    );
+    let next = json!([
+        "ask the person to run: kv approve 7F3K",
+        "kv_wait with id `7F3K` waits for the answer",
+        "then make the same call again"
+    ]);
+    assert_eq!(error["next"], next);
+    let pending = client.call("kv_wait", json!({ "id": "7f3k", "hold_ms": 0 })).await;
+    assert_eq!((&pending["isError"], &pending["structuredContent"]["state"]), (&json!(false), &json!("pending")));
+    *answered.lock().unwrap() = true;
+    let said = client.call("kv_wait", json!({ "id": "7F3K" })).await;
+    assert_eq!(said["structuredContent"]["state"], "granted");
+    assert!(said["structuredContent"]["next"][0].as_str().unwrap().contains("repeat the very same call"), "{said}");
+    assert_eq!(client.call("kv_write", call).await["isError"], false);
+    let state = |hold: u64| format!("/v1/approvals/7F3K/state?hold_ms={hold}");
+    assert_eq!(daemon.targets(), ["/v1/call".to_owned(), state(0), state(45_000), "/v1/call".to_owned()]);
     client.close().await;
 }
