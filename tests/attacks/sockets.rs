@@ -181,6 +181,42 @@ fn a_head_that_does_not_come() {
     }
 }
 
+/// I06: a body that does not go on is waited for 10 s, at both doors and in each framing, and what had come of it goes nowhere.
+#[test]
+fn a_body_that_does_not_go_on() {
+    let kv = Kv::unlocked();
+    let openai = kv.openai();
+    let intents = kv.trail_of("intent").len();
+    let head = |path: &str, framing: &str| format!("POST {path} HTTP/1.1\r\nhost: kv\r\nkv-api: 1\r\n{framing}\r\n\r\n");
+    let half = r#"{"connection":"openai","method":"GET","#;
+    let cases = [
+        (Door::Agent, head("/v1/api", "content-length: 60") + half),
+        (Door::Agent, head("/v1/api", "transfer-encoding: chunked") + &format!("{:x}\r\n{half}\r\n", half.len())),
+        (Door::Agent, head("/v1/call", "kv-head-length: 10\r\ncontent-length: 4000000") + &half.repeat(50_000)),
+        (Door::Agent, head("/v1/api", "content-length: 60")),
+        (Door::Human, head("/v1/secrets", "content-length: 60") + r#"{"name":"HALF","#),
+    ];
+    let begun = std::time::Instant::now();
+    let mut wires: Vec<_> = cases
+        .iter()
+        .map(|(door, text)| {
+            let mut wire = Wire::connect(&kv, *door);
+            wire.send(text).unwrap();
+            wire
+        })
+        .collect();
+    kv.get("openai", "/v1/models").forwarded(200);
+    for (wire, (_, text)) in wires.iter_mut().zip(&cases) {
+        let answer = Answer::read(wire).expect("it is told why");
+        assert_eq!(answer.faults(), ("usage", "request.body_too_slow", "no"), "{}", text.lines().next().unwrap());
+        assert!(Answer::read(wire).is_none(), "the rest of a body was taken for a request");
+    }
+    let waited = begun.elapsed().as_secs();
+    assert!((9..25).contains(&waited), "{waited} s");
+    assert_eq!((openai.request_count(), kv.trail_of("intent").len()), (1, intents + 1));
+    assert!(!kv.run(["secret", "list"]).ok().stdout.contains("HALF"));
+}
+
 /// I03: requests in a row on one connection are answered in order.
 #[test]
 fn requests_in_a_row() {

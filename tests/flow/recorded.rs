@@ -6,7 +6,7 @@ use kv_fakes::{Script, Step};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Door, Kv, Wire, eventually, request};
+use crate::harness::{Answer, Canary, Door, Kv, Wire, eventually, request};
 
 /// The agents' socket refuses a verb of the person's: each time is recorded or counted, and nothing of what it asked for.
 #[test]
@@ -82,6 +82,34 @@ fn what_a_passphrase_is_given_for_is_recorded_before_it_is_done() {
         trail[at + 1]["kind"].as_str().unwrap().to_owned()
     };
     assert_eq!((kinds("init").as_str(), kinds("unlock").as_str()), ("vault_created", "unlock_failed"));
+    // A value for a command is handed out for the passphrase too, however the answer is printed.
+    kv.unlock();
+    let key = kv.plant(Canary::openai());
+    kv.run_with(["set", "HANDED_OUT", "--stdin"], &key.value).ok();
+    let run = |file: &str, printed: &[&str]| {
+        let from = kv.trail().len();
+        let mut arguments = vec!["run", "--secret", "HANDED_OUT", "--passphrase-file", file];
+        arguments.extend(printed);
+        arguments.extend(["--", "/bin/sh", "-c", "echo ran"]);
+        let ran = kv.run(arguments);
+        (ran.code, ran.stdout, kv.trail().split_off(from))
+    };
+    for printed in [&[][..], &["--json"]] {
+        let (code, stdout, entries) = run(&wrong, printed);
+        assert_eq!((code, stdout.as_str(), entries.len()), (125, "", 2), "{entries:?}");
+        assert_eq!((&entries[0]["kind"], &entries[0]["what"]), (&json!("attempted"), &json!("run")));
+        assert_eq!(entries[1]["kind"], "unlock_failed");
+        let (code, stdout, entries) = run(&kv.passphrase_file(), printed);
+        assert_eq!((code, stdout.as_str(), entries.len()), (0, "ran\n", 3), "{entries:?}");
+        assert_eq!((&entries[0]["kind"], &entries[0]["what"]), (&json!("attempted"), &json!("run")));
+        assert_eq!((&entries[1]["kind"], &entries[2]["kind"]), (&json!("run_started"), &json!("run_ended")));
+    }
+    // Nothing was tried where no passphrase was given.
+    let before = kv.trail().len();
+    let asked = json!({ "program": "sh", "secrets": ["HANDED_OUT"], "environment": [] }).to_string();
+    let answer = kv.ask(Door::Human, "POST", "/v1/run", asked.as_bytes());
+    assert_eq!(answer.faults(), ("needs_human", "passphrase", "no"));
+    assert_eq!(kv.trail().len(), before);
 }
 
 /// What the person decides is in the trail, with everything that says where secrets may go.

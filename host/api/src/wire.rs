@@ -1,8 +1,8 @@
 //! How requests and answers are framed.
 //!
 //! A connection may rest between two requests for as long as the daemon runs. A head that has begun is waited for ten seconds, a
-//! body sixty, and a reader that takes nothing of its answer sixty. A caller that has closed its half of the connection
-//! after a request still gets the answer.
+//! body sixty as a whole and ten for each next piece of it, and a reader that takes nothing of its answer sixty. A caller
+//! that has closed its half of the connection after a request still gets the answer.
 //!
 //! Every request carries [`VERSION_HEADER`]. An agent's carries [`AGENT_HEADER`]. A body is JSON, except that a call with
 //! attachments is the JSON head, whose length [`HEAD_LENGTH_HEADER`] gives, followed by the attachments' bytes in order.

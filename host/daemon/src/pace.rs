@@ -99,7 +99,7 @@ pub(crate) struct Paced<S> {
     pace: Arc<Pace>,
     patience: Patience,
     head_since: Instant,
-    /// When the end came within a body.
+    /// When the end came within a request.
     ended: Option<Instant>,
     reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
@@ -119,10 +119,17 @@ impl<S: Peer> Paced<S> {
 
     /// What is read has come to its end: whether hyper is to know.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The body's last bytes and the end may have come together, and its reader had no turn yet. If it finds its body
-        // whole, the end is no news; if it does not, the body was cut short.
-        if self.pace.is(BODY) {
-            let since = *self.ended.get_or_insert_with(Instant::now);
+        // The request's last bytes and the end may have come together: hyper reads on before who answers had a turn. If they
+        // find the request whole, the end is no news; if they do not, it was cut short.
+        if self.pace.is(HEAD) || self.pace.is(BODY) {
+            let since = match self.ended {
+                Some(since) => since,
+                None => {
+                    // What was armed for the head is no longer what is waited for.
+                    self.reading = None;
+                    *self.ended.insert(Instant::now())
+                }
+            };
             ready!(self.wait(since + self.patience.look, cx));
         }
         if self.pace.is(ANSWER) { self.poll_gone(cx) } else { Poll::Ready(()) }
@@ -284,6 +291,31 @@ mod tests {
         };
         assert_eq!((cut.kind(), pace.is_stalled()), (io::ErrorKind::TimedOut, true));
         drop(theirs);
+    }
+
+    /// The head, and the end right behind it: hyper meets both before the request has been given to who answers it.
+    #[tokio::test]
+    async fn an_end_that_comes_with_the_head_waits_for_who_answers() {
+        let (mut paced, theirs, pace) = pair(short());
+        theirs.try_write(b"POST").unwrap();
+        assert_eq!(read(&mut paced).await.unwrap(), 4);
+        let mut theirs = theirs;
+        tokio::io::AsyncWriteExt::shutdown(&mut theirs).await.unwrap();
+        {
+            let mut reading = pin!(read(&mut paced));
+            assert!(poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx).is_pending())).await, "it is told at once");
+            pace.begun(true);
+            pace.whole();
+            assert!(waits(&mut reading).await, "the answer is owed");
+        }
+        drop(theirs);
+        assert_eq!(read(&mut paced).await.unwrap(), 0);
+        // A head that is cut short is told all the same.
+        let (mut paced, theirs, _pace) = pair(short());
+        theirs.try_write(b"POST").unwrap();
+        assert_eq!(read(&mut paced).await.unwrap(), 4);
+        drop(theirs);
+        assert_eq!(read(&mut paced).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -105,11 +105,7 @@ pub(crate) async fn start(
     }
     let program: String = wanted.program.chars().filter(|c| !c.is_control()).take(100).collect();
     if !wanted.secrets.is_empty() {
-        shared.intend(Event::Attempted { what: Attempt::Run, uid: shared.uid }).await?;
-        if let Err(fault) = prove_presence(&session, wanted.passphrase.as_ref()).await {
-            unlock_failed(shared, &fault)?;
-            return Err(fault);
-        }
+        prove_presence(shared, &session, wanted.passphrase.as_ref()).await?;
         factors::demand(shared, &session, caller, Attempt::Run).await?;
     }
     session.check_live()?;
@@ -141,14 +137,21 @@ fn check_names(session: &Session, names: &[SecretName]) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn prove_presence(session: &Arc<Session>, given: Option<&kv_api::Hidden>) -> Result<(), Fault> {
+/// Tries the passphrase. That it is tried is on the disk before, as with an unlock: a stop in between hides no try.
+async fn prove_presence(shared: &Shared, session: &Session, given: Option<&kv_api::Hidden>) -> Result<(), Fault> {
     let given = given.ok_or_else(|| {
         Fault::new(Code::NeedsHuman, "handing out a value takes a person: the passphrase is asked for again")
             .reason("passphrase")
     })?;
     let passphrase = passphrase(given)?;
+    shared.intend(Event::Attempted { what: Attempt::Run, uid: shared.uid }).await?;
     let vault = Arc::clone(&session.vault);
-    blocking(move || vault.verify_passphrase(&passphrase, now_ms()).map_err(Fault::unlock)).await
+    let trying = move || vault.verify_passphrase(&passphrase, now_ms()).map_err(Fault::unlock);
+    if let Err(fault) = blocking(trying).await {
+        unlock_failed(shared, &fault)?;
+        return Err(fault);
+    }
+    Ok(())
 }
 
 #[expect(
