@@ -187,7 +187,8 @@ fn a_body_that_does_not_go_on() {
     let kv = Kv::unlocked();
     let openai = kv.openai();
     let intents = kv.trail_of("intent").len();
-    let head = |path: &str, framing: &str| format!("POST {path} HTTP/1.1\r\nhost: kv\r\nkv-api: 1\r\n{framing}\r\n\r\n");
+    let head =
+        |path: &str, framing: &str| format!("POST {path} HTTP/1.1\r\nhost: kv\r\nkv-api: 1\r\n{framing}\r\n\r\n");
     let half = r#"{"connection":"openai","method":"GET","#;
     let cases = [
         (Door::Agent, head("/v1/api", "content-length: 60") + half),
